@@ -199,15 +199,21 @@ def exists(root: Path, aside: Aside, name: str) -> Step:
     return git(root, "cat-file", "-e", "--end-of-options", name, environment=aside.environment)
 
 
-def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str], *, is_compressed: bool = True) -> Step:
-    """Print a pack of these commits and trees, without what `known` (trees, or commits with their history) contain.
+def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str]) -> Step:
+    """Print a pack of these commits and trees, without those of `known`: trees, files, commits with history."""
+    words = ("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset", "--no-use-bitmap-index")
+    return git(root, *BOUNDED, *FAST, *words, environment=aside.environment, stdin=_revisions(names, known))
 
-    Without `is_compressed`, nothing is compressed, because it would not shrink.
-    """
-    lines = (*names, *(f"^{name}" for name in known))
-    words = ("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset")
-    level = FAST if is_compressed else ("-c", "pack.compression=0")
-    return git(root, *BOUNDED, *level, *words, environment=aside.environment, stdin=lines)
+
+def reachable(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str]) -> Step:
+    """List the objects that `pack` would print, one per line."""
+    words = ("rev-list", "--objects", "--no-object-names", "--missing=allow-any", "--stdin")
+    stdin = _revisions(names, known)
+    return git(root, "--no-replace-objects", *WINDOWS, *words, environment=aside.environment, stdin=stdin)
+
+
+def _revisions(names: Iterable[str], known: Iterable[str]) -> Iterable[str]:
+    return (*names, *(f"^{name}" for name in known))
 
 
 def prune(root: Path, store: Path) -> Step:

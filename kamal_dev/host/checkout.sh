@@ -2,7 +2,8 @@
 # Update the files of a workspace to the source that was sent: checkout.sh TARGET STAMP [force]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
-# Payload: that of workspace.sh; known/ is what was last sent. `open` is a folder for backups.
+# Payload: that of workspace.sh; known/ is what was last sent. `open` is a folder for backups. If there is a folder beside/, a new
+# clone is left there as `clone`.
 # Prints three lines: state, backup, reason. `state` is that of workspace.sh; `other`: it is not a clone of this source and was
 # not changed; `refused`: nothing was changed; `failed`.
 # shellcheck disable=SC2317 # each_part calls what it is given
@@ -24,18 +25,18 @@ refuse() { answer refused "$1: $(last_lines "$here/errors" 2)"; }
 
 # --- what a part gets
 
-# receive: copy the objects that were sent, if the clone has their base. Git finds a pack by its index, therefore the index is
-# copied last.
+# receive: move the objects that were sent, if the clone has their base. Git finds a pack by its index, therefore indexes are
+# moved last.
 receive() {
   while read -r commit; do
     refs cat-file -e "$commit^{commit}" || { echo "lacks $commit" >&2 && return 1; }
   done <"$part/needs"
   [ -d "$part/store" ] || return 0
-  mkdir -p "$p_git/objects/pack" || return
-  for suffix in pack idx; do
-    came=$(echo "$part"/store/objects/pack/*."$suffix") next=$p_git/objects/pack/${came##*/}
-    cp "$came" "$next.new" && mv "$next.new" "$next" || return
-  done
+  (cd "$part/store/objects" && find . -type f ! -name '*.idx' && find . -type f -name '*.idx') >"$here/arrived" || return
+  while read -r name; do
+    next=$p_git/objects/${name#./}
+    mkdir -p "${next%/*}" && mv "$part/store/objects/$name" "$next.new" && mv "$next.new" "$next" || return
+  done <"$here/arrived"
   rm -rf "$part/store"
 }
 
@@ -95,14 +96,17 @@ make_clone() {
 
 is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
 
-# fill: create the clone next to the workspace, move existing files to the backup, and move the clone into place.
+# fill: create the clone next to the workspace, move existing files to the backup, and move the clone into place. What is created
+# in beside/ has the objects that were sent without a copy of them, because they are on the same mount.
 fill() {
   rm -rf "${target%/*}"/.new.*
   filled=$target target=${target%/*}/.new.$stamp
+  [ ! -d "$here/beside" ] || target=$here/beside/clone
   for each in "$here"/parts/*/; do
     use_part "${each%/}"
     make_clone 2>"$here/errors" >&2 || not_filled
   done
+  [ ! -d "$here/beside" ] || answer new
   made=$target target=$filled
   is_empty || put_aside
   if [ -d "$target" ]; then

@@ -2,8 +2,8 @@
 # Update a workspace to the source that was sent: workspace.sh STACK FOLDER [force]
 #
 # Payload: meta/performer, state (the record), withheld (paths that were not sent), parts/N/: path folder head branch index tree
-#   names boundary is_cut config rules skipped needs (commits), and, if there are new objects, an empty file `packed`.
-# Fed with a pack for each `packed`, in the order of the parts.
+#   names boundary is_cut config rules skipped needs (commits), and, if there are new objects, an empty file `packed` or `stored`.
+# Fed with a pack for each `packed` and a tar of files for an object folder for each `stored`, in the order of the parts.
 # Changes in the workspace are kept: its clone then only gets the new commits, as the remote branch kamal-dev/…. With `force`
 # the changes are saved in the branch kamal-dev/backup-….
 # Events: `result` {ok, state, phase, reason, backup}. `state` is the result for the workspace:
@@ -48,23 +48,32 @@ need_git() {
   install_packages git
 }
 
-# take_packs: index each pack while it arrives; checkout.sh copies it to the clone.
+# take_packs: store the objects while they arrive; checkout.sh brings them to the clone.
 take_packs() {
   for each in "$here"/parts/*/; do
-    [ -f "${each}packed" ] || continue
     store=${each}store
-    { mkdir -p "$store/objects" "$store/refs" && use_format "$store"; } || give_up workspace "could not write to $here"
-    # The other end of the pipe detects a pack that was cut off, git a pack with wrong content.
-    { fed || echo no >"$here/cut"; } | (p_git=$store && refs index-pack --stdin) >/dev/null 2>"$here/errors" ||
-      give_up workspace "the source did not arrive; is the disk full? ($(last_lines "$here/errors" 1))"
-    [ ! -f "$here/cut" ] || give_up workspace 'the source did not arrive: the connection ended'
+    for came in packed stored; do
+      [ -f "$each$came" ] || continue
+      { mkdir -p "$store/objects" "$store/refs" && use_format "$store"; } || give_up workspace "could not write to $here"
+      # The other end of the pipe detects a pack that was cut off, git a pack with wrong content.
+      { fed || echo no >"$here/cut"; } | "take_$came" >/dev/null 2>"$here/errors" ||
+        give_up workspace "the source did not arrive; is the disk full? ($(last_lines "$here/errors" 1))"
+      [ ! -f "$here/cut" ] || give_up workspace 'the source did not arrive: the connection ended'
+    done
   done
 }
+
+take_packed() { (p_git=$store && refs index-pack --stdin); }
+
+# take_stored: these are as git has written them on the machine that sent them, therefore they are not indexed again.
+take_stored() { tar -xpf - --no-same-owner -C "$store/objects"; }
 
 # --- results
 
 # finish STATE: record what was sent.
 finish() {
+  # `mv -T` renames, and follows no link.
+  [ ! -d "$here/beside" ] || mv -T "$here/beside/clone" "$target" || give_up workspace 'could not move the clone into place'
   rm -rf "$source/parts" "$source/offered"
   { mv "$here/parts" "$source/parts" && keep_file "$here/state" "$source/state"; } ||
     give_up workspace 'could not write the record' failed
@@ -88,8 +97,17 @@ understand() {
   esac
 }
 
+# can_move: whether a folder in $here could be moved to the place of a new workspace without following or copying anything that
+# others may have put there. A hard link shows it: it is never a copy, as a move to another file system would be.
+can_move() {
+  [ ! -e "$target" ] && [ ! -L "$target" ] && [ "$owner" = "$caller" ] || return
+  probe=$home/workspace/.probe.$stamp.$$
+  ln -T "$here/state" "$probe" 2>/dev/null && rm -f "$probe"
+}
+
 # check_out: update the files, and handle the result.
 check_out() {
+  ! can_move || mkdir "$here/beside" || give_up workspace "could not write to $here"
   rm -rf "$here/known"
   [ ! -d "$source/parts" ] || cp -R "$source/parts" "$here/known" || give_up workspace "could not write to $here"
   [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import part
 from kamal_dev.errors import DevError
-from kamal_dev.model import File, Step
+from kamal_dev.model import File
 from kamal_dev.pipeline.run.tools import LocalTools
-from kamal_dev.project import Project, loose, snapshot, temporary
+from kamal_dev.project import Project, snapshot, temporary
 from kamal_dev.project.growing import GrowingFile
 from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.project.source import committed
+from kamal_dev.project.stored import StoredFiles, StoredObject, kept, large_objects
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
@@ -42,10 +43,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Packed:
-    """Hold what brings a host up to date: small files, and packs that may still be growing."""
+    """Hold what brings a host up to date: small files, and what it is fed with after them.
+
+    That is for each part a pack that may still be growing, then its large files, if there are any.
+    """
 
     files: tuple[File, ...]
-    packs: tuple[GrowingFile, ...]
+    packs: tuple[GrowingFile | StoredFiles, ...]
 
     def require_whole(self) -> None:
         """Raise DevError if git did not pack everything."""
@@ -132,46 +136,64 @@ class Clone:
         return self._tools.resources.enter_context(temporary.folder("packs", self._project.private()))
 
     def _pack_all(self, known: dict[str, Known]) -> Packed:
-        taken, packs = self.snapshot, []
+        taken = self.snapshot
+        packs: list[GrowingFile | StoredFiles] = []
         files = [
             File("withheld", taken.parts[0].rules.encode(errors="surrogateescape"), 0o600),
             File("state", json.dumps(taken.record).encode() + b"\n", 0o600),
         ]
         for index, own in enumerate(taken.parts):
             known_part = known.get(own.path, Known(own.path, boundary=own.boundary_label))
-            fields = _fields(own, known_part)
-            if (pack := self._packed_part(index, own, known_part)) is not None:
-                packs.append(pack)
-                fields["packed"] = ""
-            files += part(index, fields)
+            new, fields = self._packed_part(index, own, known_part), _fields(own, known_part)
+            packs += new.values()
+            files += part(index, fields | dict.fromkeys(new, ""))
         return Packed(tuple(files), tuple(packs))
 
-    def _packed_part(self, index: int, own: Part, known: Known) -> GrowingFile | None:
-        """Start writing the pack of what a part lacks: history, staged changes, and files of the working tree."""
+    def _packed_part(self, index: int, own: Part, known: Known) -> dict[str, GrowingFile | StoredFiles]:
+        """Start writing the pack of what a part lacks: history, staged changes, and files of the working tree.
+
+        A first pack contains every file. Large ones are sent as git has stored them, because packing and indexing
+        them takes longer than sending them.
+        """
         names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
         if known.names != own.names_label:
             names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
-        names = {name: at for name, at in names.items() if at}
+        sent = tuple(at for at in names.values() if at)
         objects = (*known.commits, *(f"{commit}^{{tree}}" for commit in known.commits), *known.trees)
-        path = Path(tempfile.mkdtemp(dir=self._folder), f"{index}.pack")
-        pack = GrowingFile(path, self._local.stream(self._pack(own, names, objects, is_first=not known.commits)))
+        stored = () if known.commits else self._stored(own, sent, objects)
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        stored = kept(stored, folder)
+        step = git.pack(own.work, own.beside, sent, (*objects, *(one.name for one in stored)))
+        pack = GrowingFile(folder / f"{index}.pack", self._local.stream(step))
         try:
-            return pack if any(pack.read(PACK_HEAD)[-4:]) else None
+            is_filled = any(pack.read(PACK_HEAD)[-4:])
         except OSError as error:
             raise _unpackable(error) from error
+        contents = {"packed": pack if is_filled else None, "stored": StoredFiles(stored) if stored else None}
+        return {name: content for name, content in contents.items() if content}
 
-    def _pack(self, own: Part, names: Mapping[str, str], known_objects: tuple[str, ...], *, is_first: bool) -> Step:
-        """Return the step that packs.
-
-        A first pack contains every file, so compressing it may take longer than sending it uncompressed.
-        """
-        stores = (own.aside.known, own.aside.objects)
-        is_compressed = not is_first or loose.is_compressible(*stores)
-        return git.pack(own.work, own.beside, names.values(), known_objects, is_compressed=is_compressed)
+    def _stored(self, own: Part, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[StoredObject, ...]:
+        """Return the large files among what is sent."""
+        large = large_objects(own.aside.known, own.aside.objects)
+        if not large:
+            return ()
+        # If git cannot list them, it cannot pack them either, and says why.
+        with suppress(OSError):
+            listed = self._local.stream(git.reachable(own.work, own.beside, names, known))
+            return tuple(large[name] for name in _lines(listed) if name in large)
+        return ()
 
 
 def _unpackable(error: OSError) -> DevError:
     return DevError(f"git could not pack the source: {error}", hint="`git fsck` shows the problem")
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of an output that may be too long to be held."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode() for line in lines)
 
 
 def _fields(own: Part, known: Known) -> dict[str, str]:
