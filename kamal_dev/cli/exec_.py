@@ -43,13 +43,13 @@ def command(
     if not words:
         raise UsageError("no command to run", hint="put it after `--`: `dev exec guestbook-1 -- ls -l`")
     run = common.open_run(flags)
-    target = where(run.project, run.stacks, names, service, common.agreement(yes=yes))
+    target = where(run.project, run.connections, run.stacks, names, service, common.agreement(yes=yes))
     if target.is_one and not detach:
         is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
         terminal = os.environ.get("TERM", "xterm") if is_terminal else ""
-        entered = session(run.project, run.connections, target, words, terminal)
+        entered = session(run.connections, target, words, terminal)
         run.output.step(f"$ {' '.join(entered.words[:-1])} …")
         ctx.close()
         return entered.take_over()
     show = common.stack_lines(target.stacks)
-    return run_in_all(run.project, run.connections, target, words, show, detach=detach)
+    return run_in_all(run.connections, target, words, show, detach=detach)

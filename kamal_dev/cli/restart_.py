@@ -31,7 +31,7 @@ def command(
 
     return steer(
         flags,
-        lambda project, stacks: change_of(project, stacks, "restart", words, services),
+        lambda project, known, stacks: change_of(project, known, stacks, "restart", words, services),
         dry_run=dry_run,
         yes=yes,
         skip_hooks=skip_hooks,

@@ -21,7 +21,7 @@ def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: 
 
     return steer(
         flags,
-        lambda project, stacks: scale_of(project, stacks, words),
+        lambda project, known, stacks: scale_of(project, known, stacks, words),
         dry_run=dry_run,
         yes=yes,
         skip_hooks=skip_hooks,

@@ -11,10 +11,11 @@ from kamal_dev.cli import common
 
 if TYPE_CHECKING:
     from kamal_dev.model import Host
+    from kamal_dev.pipeline.hosts.stack_projects import Projects
     from kamal_dev.pipeline.operate import ServiceChange
     from kamal_dev.project import Project
 
-Choose = Callable[["Project", Mapping[str, "Host"]], "ServiceChange"]
+Choose = Callable[["Project", "Projects", Mapping[str, "Host"]], "ServiceChange"]
 
 
 service = click.option(
@@ -46,11 +47,12 @@ def operation(
 
 def steer(flags: common.Flags, choose: Choose, *, dry_run: bool, yes: bool, skip_hooks: bool = False) -> int:
     """Carry out the change of `choose`, and print how it ended."""
+    from kamal_dev.pipeline.hosts.stack_projects import projects
     from kamal_dev.pipeline.operate import operate
     from kamal_dev.pipeline.run.hooks import Hooks
 
     run = common.open_run(flags, strict=False)
-    change = choose(run.project, run.stacks)
+    change = choose(run.project, projects(run.project, run.connections, run.stacks), run.stacks)
     if dry_run:
         return common.finish_dry_run(flags, change.verb, change.plan, "Nothing to do")
     hooks = Hooks(run, change.verb, skip=skip_hooks)

@@ -23,7 +23,7 @@ def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
 
     run = common.open_run(flags, strict=False)
     statuses = stacks(run, names) if names else []
-    listed = services(run.project, statuses)
+    listed = services(run.project, run.connections, statuses)
     if flags.as_json:
         common.print_json([item.as_json() for item in listed])
     else:

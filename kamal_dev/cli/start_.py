@@ -31,7 +31,7 @@ def command(
 
     return steer(
         flags,
-        lambda project, stacks: change_of(project, stacks, "start", words, services),
+        lambda project, known, stacks: change_of(project, known, stacks, "start", words, services),
         dry_run=dry_run,
         yes=yes,
         skip_hooks=skip_hooks,

@@ -22,5 +22,8 @@ def command(flags: common.Flags, *, words: tuple[str, ...], services: tuple[str,
     from kamal_dev.pipeline.operate import change_of
 
     return steer(
-        flags, lambda project, stacks: change_of(project, stacks, "stop", words, services), dry_run=dry_run, yes=yes
+        flags,
+        lambda project, known, stacks: change_of(project, known, stacks, "stop", words, services),
+        dry_run=dry_run,
+        yes=yes,
     )

@@ -25,6 +25,7 @@ from kamal_dev.commands.stacks import (
     Leftover,
     MountedVolume,
     ReleaseFile,
+    ReleaseManifest,
     RunningContainer,
     StackState,
     Survey,
@@ -106,6 +107,12 @@ def contents(output: str) -> Contents:
     events = [event for _, event in _events(output)]
     files = {event.path: event.content for event in events if isinstance(event, ReleaseFile)}
     return Contents(files, tuple(event for event in events if isinstance(event, Inside)))
+
+
+def manifests(output: str) -> dict[str, Mapping[str, Any]]:
+    """Return the manifests in the output of `host.manifests`, by stack; one that is not JSON is left out."""
+    texts = (event for _, event in _events(output) if isinstance(event, ReleaseManifest))
+    return {event.stack: data for event in texts if (data := _object(event.text))}
 
 
 def leftovers(output: str) -> tuple[Leftover, ...]:
@@ -194,6 +201,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "lifecycle": lambda data: _read(Lifecycle, data),
     "file": lambda data: _read(ReleaseFile, data),
     "inside": lambda data: _read(Inside, data),
+    "manifest": lambda data: _read(ReleaseManifest, data),
     "beat": lambda data: _read(Heartbeat, data),
     "stack": lambda data: _read(StackState, data),
     "about": lambda data: _read(About, data),

@@ -56,6 +56,12 @@ def place(text: str, stacks: Iterable[str], services: Sequence[str]) -> CopyPlac
     return CopyPlace(rest, name)
 
 
+def stacks_of(texts: Iterable[str], stacks: Iterable[str]) -> tuple[str, ...]:
+    """Return the stacks that paths as `place` takes them name, each once."""
+    known, named = set(stacks), (text.partition(":") for text in texts)
+    return tuple(dict.fromkeys(name for name, colon, _ in named if colon and name in known))
+
+
 @dataclass(frozen=True)
 class CopyTarget:
     """Hold what is at a path in a container, and its owner for new files.

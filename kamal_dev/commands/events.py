@@ -15,6 +15,7 @@ from kamal_dev.commands.stacks import (
     Leftover,
     MountedVolume,
     ReleaseFile,
+    ReleaseManifest,
     RunningContainer,
     StackState,
     Survey,
@@ -144,6 +145,7 @@ Event = (
     | Replace
     | Lifecycle
     | ReleaseFile
+    | ReleaseManifest
     | Inside
     | Heartbeat
     | StackState

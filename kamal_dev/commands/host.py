@@ -38,6 +38,12 @@ def contents(scripts: Scripts, stack: str) -> Step:
     return step(scripts, "contents.sh", stack_word(stack), label=f"contents {stack}")
 
 
+def manifests(scripts: Scripts, stacks: Iterable[str]) -> Step:
+    """Ask for the manifests of the current releases of stacks. Parsed by `answers.manifests`."""
+    words = tuple(map(stack_word, stacks))
+    return step(scripts, "manifest.sh", *words, label=" ".join(("manifest", *words)))
+
+
 def question(stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the arguments of `facts`, for a step that ends with the facts."""
     return (stack_word(stack), " ".join(ports), *checked("image", images))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, Lock
 from kamal_dev.model import Container, Lifetime
@@ -122,6 +123,14 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True)
+class ReleaseManifest:
+    """Hold the text of the manifest of a stack's current release."""
+
+    stack: str
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Inside:
     """Name what people run in the container of a service."""
 
@@ -164,7 +173,8 @@ class Survey:
     """Describe what is on a host: all its stacks, and its size in bytes.
 
     `named` has `STACK SERVICE` for each named stack, because its name does not tell which project it belongs to.
-    `facts` are those of the stacks that were asked for and are there, `contents` what is in them, if that was asked.
+    `facts` are those of the stacks that were asked for and are there, `contents` what is in them, if that was asked;
+    `manifests` are those of the named stacks of a project, if that was asked.
     """
 
     stacks: tuple[str, ...] = ()
@@ -174,3 +184,4 @@ class Survey:
     disk_free: int = 0
     facts: Mapping[str, Facts] = field(default_factory=dict)
     contents: Mapping[str, Contents] = field(default_factory=dict)
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

@@ -14,13 +14,15 @@ from kamal_dev.model import Step
 Question = tuple[str, ...]  # the arguments of facts.sh, as returned by `host.question`
 
 
-def survey(scripts: Scripts, questions: Iterable[Question] = (), *, is_deep: bool = False) -> Step:
+def survey(scripts: Scripts, questions: Iterable[Question] = (), *, is_deep: bool = False, described: str = "") -> Step:
     """Ask for the stacks on a host, and for the facts of those in `questions` that are there; changes nothing.
 
-    `is_deep` also asks for the content of their releases, and who works in them. Parsed by `surveyed`.
+    `is_deep` also asks for the content of their releases, and who works in them. `described` is the service of a
+    project, for the manifests of its named stacks. Parsed by `surveyed`.
     """
     asked = {f"asked.{number:04}": "\n".join(words) for number, words in enumerate(questions)}
-    return step(scripts, "survey.sh", files=about({**asked, **({"inside": "yes"} if is_deep else {})}), label="survey")
+    asked |= {name: value for name, value in (("inside", "yes" if is_deep else ""), ("described", described)) if value}
+    return step(scripts, "survey.sh", files=about(asked), label="survey")
 
 
 def surveyed(output: str) -> Survey | None:
@@ -32,7 +34,13 @@ def surveyed(output: str) -> Survey | None:
     parts = {event.stack: part for part in others for event in answers.events(part) if isinstance(event, About)}
     facts = {stack: facts for stack, part in parts.items() if (facts := answers.facts(part))}
     contents = {stack: answers.contents(parts[stack]) for stack in facts}
-    return replace(answer, stacks=tuple(filter(is_stack_word, answer.stacks)), facts=facts, contents=contents)
+    return replace(
+        answer,
+        stacks=tuple(filter(is_stack_word, answer.stacks)),
+        facts=facts,
+        contents=contents,
+        manifests=answers.manifests(first),
+    )
 
 
 def _parts(output: str) -> list[str]:

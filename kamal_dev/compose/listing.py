@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.value import Value
 from kamal_dev.values import dataclass
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,29 @@ def services(project: ComposeProject, images: Mapping[str, str], main: str) -> t
     """Return every service in the order of the files; `images` are the built ones."""
     values = project.model.items["services"].items
     return tuple(_listed(service, values[service.name], images, main) for service in project.services)
+
+
+def read(listed: Any) -> tuple[ListedService, ...]:
+    """Return the services that a manifest lists, which comes from a host; empty if it lists none or is not valid."""
+    if not isinstance(listed, list | tuple):
+        return ()
+    entries = [item for item in listed if isinstance(item, dict) and _NAME.fullmatch(str(item.get("service", "")))]
+    return tuple(
+        ListedService(
+            str(item["service"]),
+            str(item.get("image", "")),
+            _texts(item.get("ports")),
+            str(item.get("health", "")),
+            _texts(item.get("depends_on")),
+            _texts(item.get("profiles")),
+            is_main=item.get("main") is True,
+        )
+        for item in entries
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def _listed(service: Service, value: Value, images: Mapping[str, str], main: str) -> ListedService:

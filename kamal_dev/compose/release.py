@@ -78,7 +78,7 @@ def render(
     peers: str = "",
     notify: str = "",
     allotted: Mapping[str, int] = MappingProxyType({}),
-    source: Mapping[str, str] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Release:
     """Return the release of a version for one stack.
 

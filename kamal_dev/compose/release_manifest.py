@@ -1,4 +1,8 @@
-"""The `manifest.json` of a release: a description for people on the host. Programs only read its `ref`."""
+"""The `manifest.json` of a release: a description for people on the host.
+
+Programs read its `ref`, and for a named stack `listed` (its services) and `devcontainer`: the project where `dev` runs
+may have others.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kamal_dev.compose import binds, layout, service
+from kamal_dev.compose import binds, layout, listing, service
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
@@ -21,12 +25,13 @@ def entries(
     images: Mapping[str, Image],
     additions: Additions,
     mounted: Mounted,
-    source: Mapping[str, str],
+    source: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return everything but the digest. `services` are those to start; empty means all.
 
-    `source` is the `ref` of a named stack and its `repository`; the host reads `ref`, before `service`.
+    `source` is the `ref` of a named stack, its `repository` and its `devcontainer`; the host reads `ref`.
     """
+    named = {name: value for name, value in source.items() if name != "devcontainer"}
     running = service.started(project.services, additions.run_services)
     bound = [
         bind
@@ -35,7 +40,7 @@ def entries(
     ]
     return {
         "stack": stack,
-        **source,
+        **named,
         "service": additions.service,
         "version": version.text,
         "commit": version.commit,
@@ -51,7 +56,15 @@ def entries(
             # The parent of the repository is only useful with the repository in it.
             "folders": sorted({bind.folder or project.repository.name for bind in bound}),
         },
+        **_of_named(project, additions.main, source),
     }
+
+
+def _of_named(project: ComposeProject, main: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    if "devcontainer" not in source:
+        return {}
+    listed = [item.as_json() for item in listing.services(project, {}, main)]
+    return {"listed": listed, "devcontainer": source["devcontainer"]}
 
 
 def lasting(manifest: Mapping[str, Any], images: Mapping[str, Image]) -> File:

@@ -59,7 +59,8 @@ class Devcontainer:
     `repository` the top of the git tree around it, `display` the file's name in messages. Paths are absolute;
     `workspace_folder` and a mount's `target` are paths in the container. `lifecycle` has the commands in execution
     order, a stage once per command; `entrypoints` are those of Features, which only come from an image's label;
-    `identity` is `${devcontainerId}`. Source: containers.dev.
+    `local_env` names the variables of `remote_env` whose value depends on the machine where `dev` runs; `identity` is
+    `${devcontainerId}`. Source: containers.dev.
     """
 
     path: Path
@@ -103,6 +104,7 @@ class Devcontainer:
     name: str = ""
     remote_user: str = ""
     remote_env: tuple[tuple[str, str | None], ...] = ()
+    local_env: frozenset[str] = frozenset()
     forward_ports: tuple[int | str, ...] = ()
     ports_attributes: Mapping[str, Any] = field(default_factory=dict)
     other_ports_attributes: Mapping[str, Any] = field(default_factory=dict)

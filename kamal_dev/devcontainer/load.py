@@ -22,6 +22,7 @@ from kamal_dev.model import Explanation, Notice
 
 _REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
 # Properties that are needed before there is a container whose environment could be read.
+_OF_MACHINE = {"env", "localEnv", "localWorkspaceFolder"}
 _EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
 
 
@@ -56,7 +57,8 @@ def load(
     value = with_id(configuration, identity)
     loaded = _typed(PropertyReader(value, document.positions, display), places, private.left_out(environment), written)
     loaded = _explained(loaded, written, document)
-    loaded = replace(loaded, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
+    configuration = {**configuration, "configFilePath": _uri(places)}
+    loaded = replace(loaded, configuration=configuration, identity=identity, local_env=_local(written))
     if strict and loaded.problems:
         raise DevcontainerError(loaded.problems, hint=_REFERENCE)
     return loaded
@@ -116,6 +118,14 @@ def _typed(
         notices=(*notices, *translation.notices),
         problems=tuple(reader.problems),
     )
+
+
+def _local(written: PropertyReader) -> frozenset[str]:
+    """Return the variables of `remoteEnv` whose value depends on this machine."""
+    values = (written.value.get("remoteEnv") or {}) if isinstance(written.value, dict) else {}
+    items = values.items() if isinstance(values, dict) else ()
+    kinds = {name: set(named(value)) for name, value in items if isinstance(value, str)}
+    return frozenset(name for name, used in kinds.items() if used & _OF_MACHINE)
 
 
 def _identity(places: DevcontainerPaths) -> str:

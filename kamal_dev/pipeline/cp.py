@@ -14,8 +14,10 @@ from kamal_dev.commands.copy import CopyPlace, CopyTarget
 from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host, Result
-from kamal_dev.pipeline.hosts.target import described, find, running, service_of
+from kamal_dev.pipeline.hosts.stack_projects import Projects, projects, service_names
+from kamal_dev.pipeline.hosts.target import described, find, one, running, service_of
 from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.names import is_numbered
 from kamal_dev.project import Project, archive
 from kamal_dev.shell import Receiver
 from kamal_dev.shell.fanout import Background
@@ -28,8 +30,11 @@ def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host
 
     Raises UsageError unless exactly one of the two paths is in a stack, and HostError if the copy fails.
     """
-    services = [item.name for item in project.compose.services]
-    origin, goal = (copy.place(text, stacks, services) for text in (source, target))
+    service = project.config.service
+    words = (*stacks, *(name.removeprefix(f"{service}-") for name in stacks if not is_numbered(project, name)))
+    named = [one(stacks, name, service)[0] for name in copy.stacks_of((source, target), words)]
+    known = projects(project, connections, {name: stacks[name] for name in named})
+    origin, goal = (copy.place(text, words, service_names(known.values())) for text in (source, target))
     if bool(origin.stack) == bool(goal.stack):
         raise UsageError(
             "one path must be in a stack (`NAME:PATH`), the other on this machine",
@@ -40,21 +45,23 @@ def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host
             raise UsageError(
                 f"{source} is no file or folder" if Path(source).exists() else f"there is no file {source}"
             )
-        _send(_ContainerPath(project, connections, stacks, goal), Path(source))
+        _send(_ContainerPath(known, connections, stacks, goal), Path(source))
         return 0
     folder = Path(target) if target.endswith("/") else Path(target).absolute().parent
     if not Path(target).is_dir() and not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
-    return _fetch(_ContainerPath(project, connections, stacks, origin), Path(target))
+    return _fetch(_ContainerPath(known, connections, stacks, origin), Path(target))
 
 
 class _ContainerPath:
     """Copy to or from a path in the container of a service."""
 
     def __init__(
-        self, project: Project, connections: HostConnections, stacks: Mapping[str, Host], place: CopyPlace
+        self, known: Projects, connections: HostConnections, stacks: Mapping[str, Host], place: CopyPlace
     ) -> None:
-        self.name, self.host = running(stacks, place.stack, project.config.service)
+        service = next(iter(known.values())).config.service
+        self.name, self.host = running(stacks, place.stack, service)
+        project = known[self.name]
         service = service_of(project, place.service)
         self.output = connections.output
         self.shell = connections.remote(self.host)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from kamal_dev.errors import Declined, DevError, UsageError
 from kamal_dev.model import Host, Step
+from kamal_dev.pipeline.hosts.stack_projects import Projects, chosen, having, projects
 from kamal_dev.pipeline.hosts.target import running, service_of
 from kamal_dev.pipeline.run.asking import Agree
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import select
 from kamal_dev.pipeline.ssh import entering
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
@@ -21,9 +21,13 @@ OnOutput = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class ExecTarget:
-    """Hold where a command runs: in which stacks, and in which service (empty for the main one)."""
+    """Hold where a command runs: in which stacks, and in which service (empty for the main one).
+
+    `projects` are those of the stacks.
+    """
 
     stacks: Mapping[str, Host]
+    projects: Projects
     service: str = ""
 
     @property
@@ -33,36 +37,39 @@ class ExecTarget:
 
 
 def where(
-    project: Project, stacks: Mapping[str, Host], words: tuple[str, ...], service: str, agree: Agree
+    project: Project,
+    connections: HostConnections,
+    stacks: Mapping[str, Host],
+    words: tuple[str, ...],
+    service: str,
+    agree: Agree,
 ) -> ExecTarget:
     """Return the stacks and the service that `words` name.
 
     Raises UsageError for other words, and Declined if the user refuses to run it in all stacks.
     """
-    chosen = select(words, stacks, [item.name for item in project.compose.services], project.config.service)
-    services = tuple(dict.fromkeys((*chosen.services, *([service] if service else []))))
-    if len(services) > 1:
-        raise UsageError(f"a command runs in one service, not in {', '.join(services)}")
+    known = projects(project, connections, stacks)
+    selection = chosen(project, known, words, (service,) if service else ())
+    if len(selection.services) > 1:
+        raise UsageError(f"a command runs in one service, not in {', '.join(selection.services)}")
     if not stacks:
         raise UsageError("there is no stack", hint="`dev deploy` creates one")
-    names = chosen.stacks or tuple(stacks)
-    if not chosen.stacks and len(names) > 1 and not agree(f"Run the command in {', '.join(names)}?"):
+    names = selection.stacks or having(known, selection.services)
+    if not selection.stacks and len(names) > 1 and not agree(f"Run the command in {', '.join(names)}?"):
         raise Declined
-    return ExecTarget({name: stacks[name] for name in names}, service_of(project, services[0] if services else ""))
+    return ExecTarget({name: stacks[name] for name in names}, known, "".join(selection.services))
 
 
-def session(
-    project: Project, connections: HostConnections, target: ExecTarget, command: tuple[str, ...], terminal: str
-) -> Session:
+def session(connections: HostConnections, target: ExecTarget, command: tuple[str, ...], terminal: str) -> Session:
     """Return the session that runs the command in one stack, connected to the streams of this process."""
     ((name, _),) = target.stacks.items()
     name, host = running(target.stacks, name)
-    words = entering(project, connections, name, host, command, target.service, terminal)
+    project = target.projects[name]
+    words = entering(project, connections, name, host, command, service_of(project, target.service), terminal)
     return Session.of(host.name, connections.way(host), words, has_terminal=bool(terminal))
 
 
 def run_in_all(
-    project: Project,
     connections: HostConnections,
     target: ExecTarget,
     command: tuple[str, ...],
@@ -77,7 +84,9 @@ def run_in_all(
 
     def work(name: str) -> int:
         stack, host = running(target.stacks, name)
-        words = entering(project, connections, stack, host, command, target.service, detach=detach)
+        project = target.projects[stack]
+        service = service_of(project, target.service)
+        words = entering(project, connections, stack, host, command, service, detach=detach)
         step = Step(words, label=f"exec in {target.service or project.main}")
         return connections.remote(host).run(step, on_line=lambda line: on_output(stack, line)).exit_code
 

@@ -13,6 +13,7 @@ from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer.forwarding import Port
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.stack_projects import projects
 from kamal_dev.pipeline.hosts.target import described, find, one
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
@@ -35,13 +36,14 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     opened. A connection lost later is opened again.
     """
     name, target = one(run.stacks, name, run.project.config.service)
-    described_by = described(run.project, find(run.project, run.connections, name, target))
+    project = projects(run.project, run.connections, {name: target})[name]
+    described_by = described(project, find(project, run.connections, name, target))
     ports = local(wanted(described_by, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:
             run.output.warn(f"port {port.wanted} is in use on this machine: {port.port.shown} is at {port.local}")
     forwarded = tuple(replace(port.port, local=port.local) for port in ports)
-    Link(run.project, run.connections, name, target, forwarded, opened).keep()
+    Link(project, run.connections, name, target, forwarded, opened).keep()
 
 
 def wanted(configuration: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:

@@ -11,8 +11,8 @@ from kamal_dev.commands.logs import LogLine, LogQuery
 from kamal_dev.errors import SomeHostsFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.log_reading import HostLog, LogBuffer
+from kamal_dev.pipeline.hosts.stack_projects import chosen, having, projects
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
 
@@ -32,11 +32,10 @@ def logs(
     Raises UsageError for a word that is neither a stack nor a service, and SomeHostsFailed if a host did not answer.
     """
     stacks = hosts()
-    services = [service.name for service in project.compose.services]
-    select(query.services, (), services)
-    chosen = select(words, stacks, services, project.config.service)
-    query = replace(query, services=tuple(dict.fromkeys((*query.services, *chosen.services))))
-    targets = {name: stacks[name] for name in chosen.stacks or stacks}
+    known = projects(project, connections, stacks) if words or query.services else dict.fromkeys(stacks, project)
+    selection = chosen(project, known, words, query.services)
+    query = replace(query, services=selection.services)
+    targets = {name: stacks[name] for name in selection.stacks or having(known, selection.services)}
     if not targets:
         raise UsageError("there is no stack", hint="`dev deploy` creates one")
     on = {name: target for name, target in targets.items() if target.address}

@@ -9,6 +9,7 @@ from typing import Any
 from kamal_dev.commands import editor
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Step
+from kamal_dev.pipeline.hosts.stack_projects import projects
 from kamal_dev.pipeline.hosts.target import find, one
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import ssh_config
@@ -46,8 +47,9 @@ class Address:
 def address(run: Run, name: str | None) -> Address:
     """Return the address of a stack's main container for an editor; writes the file that lets ssh find the host."""
     name, target = one(run.stacks, name, run.project.config.service)
-    place = find(run.project, run.connections, name, target)
-    folder = run.project.devcontainer.workspace_folder
+    project = projects(run.project, run.connections, {name: target})[name]
+    place = find(project, run.connections, name, target)
+    folder = project.devcontainer.workspace_folder
     config = run.ssh_config
     ssh_config.write(config, ssh_config.text(run.stacks.items(), run.trust, config))
     return Address(

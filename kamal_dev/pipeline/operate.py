@@ -10,11 +10,11 @@ from kamal_dev.model import Host
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.apply import explain
 from kamal_dev.pipeline.hosts.operating import PAST, operated
+from kamal_dev.pipeline.hosts.stack_projects import Projects, chosen, having
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
-from kamal_dev.pipeline.run.names import select
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.service_change import ServiceOperation, plan_services
@@ -41,34 +41,40 @@ class ServiceChange:
 
 
 def change_of(
-    project: Project, stacks: Mapping[str, Host], verb: str, words: tuple[str, ...], services: tuple[str, ...] = ()
+    project: Project,
+    known: Projects,
+    stacks: Mapping[str, Host],
+    verb: str,
+    words: tuple[str, ...],
+    services: tuple[str, ...] = (),
 ) -> ServiceChange:
-    """Return the change that `words`, names of stacks and services, ask for. Raises UsageError for other words."""
-    known = [service.name for service in project.compose.services]
-    select(services, (), known)
-    chosen = select(words, stacks, known, project.config.service)
+    """Return the change that `words`, names of stacks and services, ask for; `known` are the projects of the stacks.
+
+    Without names, it is for all stacks that have the services. Raises UsageError for other words.
+    """
+    selection = chosen(project, known, words, services)
     if not stacks:
         raise UsageError("there is no stack", hint="`dev deploy` creates one")
-    names = chosen.stacks or tuple(stacks)
-    wanted = tuple(dict.fromkeys((*chosen.services, *services)))
-    return ServiceChange(verb, {name: stacks[name] for name in names}, wanted, is_named=bool(chosen.stacks))
+    names = selection.stacks or having(known, selection.services)
+    is_named = bool(selection.stacks)
+    return ServiceChange(verb, {name: stacks[name] for name in names}, selection.services, is_named)
 
 
-def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...]) -> ServiceChange:
+def scale_of(project: Project, known: Projects, stacks: Mapping[str, Host], words: tuple[str, ...]) -> ServiceChange:
     """Return the change for `NAME... SERVICE=N...`. Raises UsageError for other words, and for the main service."""
     counts = tuple(word for word in words if "=" in word)
     if not counts:
         raise UsageError("no number of containers is given", hint="dev scale guestbook-1 worker=3")
+    services = tuple(word.partition("=")[0] for word in counts)
+    change = change_of(project, known, stacks, "scale", tuple(word for word in words if "=" not in word), services)
     for word in counts:
         service, _, count = word.partition("=")
-        select((service,), (), [item.name for item in project.compose.services])
         if not count.isdecimal():
             raise UsageError(f"`{word}`: the number of containers must be a whole number")
-        if service == project.main:
+        if any(service == known[name].main for name in change.stacks):
             raise UsageError(f"the main service `{service}` always has one container")
-    change = change_of(project, stacks, "scale", tuple(word for word in words if "=" not in word))
-    if change.services:
-        raise UsageError(f"`{change.services[0]}` has no number", hint=f"`{change.services[0]}=2`")
+    if lacking := [service for service in change.services if service not in services]:
+        raise UsageError(f"`{lacking[0]}` has no number", hint=f"`{lacking[0]}=2`")
     return ServiceChange("scale", change.stacks, counts, change.is_named)
 
 

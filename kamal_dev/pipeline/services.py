@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kamal_dev.compose import listing
 from kamal_dev.compose.listing import ListedService
 from kamal_dev.model import short
+from kamal_dev.pipeline.hosts.stack_projects import projects
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.status import StackStatus
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
@@ -47,14 +48,13 @@ class ServiceState:
         return {**({"stack": self.stack, "state": self.state} if self.stack else {}), **self.service.as_json()}
 
 
-def services(project: Project, stacks: Iterable[StackStatus] = ()) -> list[ServiceState]:
-    """Return the services of the compose files; with `stacks`, with their state in each stack."""
-    images = {name: str(image) for name, image in project.images().items()}
-    listed = listing.services(project.compose, images, project.main)
+def services(project: Project, connections: HostConnections, stacks: Iterable[StackStatus] = ()) -> list[ServiceState]:
+    """Return the services of the compose files; with `stacks`, those of each stack and their state."""
     stacks = list(stacks)
     if not stacks:
-        return [ServiceState(service) for service in listed]
-    return [_in_stack(service, stack) for stack in stacks for service in listed]
+        return [ServiceState(service) for service in project.services]
+    known = projects(project, connections, {stack.name: stack.host for stack in stacks if stack.is_known})
+    return [_in_stack(service, stack) for stack in stacks for service in known.get(stack.name, project).services]
 
 
 def _in_stack(service: ListedService, stack: StackStatus) -> ServiceState:

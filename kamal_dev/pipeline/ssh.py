@@ -9,6 +9,7 @@ from kamal_dev.commands import host, inside
 from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.stack_projects import projects
 from kamal_dev.pipeline.hosts.target import described, find, one, service_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
@@ -26,7 +27,8 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     looked for the container is still open.
     """
     name, target = one(run.stacks, name, run.project.config.service)
-    command = entering(run.project, run.connections, name, target, words, service_of(run.project, service), terminal)
+    about = projects(run.project, run.connections, {name: target})[name]
+    command = entering(about, run.connections, name, target, words, service_of(about, service), terminal)
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 
 

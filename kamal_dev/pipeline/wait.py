@@ -10,10 +10,10 @@ from kamal_dev.errors import HostError, NoAnswer
 from kamal_dev.model import Host
 from kamal_dev.pipeline.health import await_health
 from kamal_dev.pipeline.hosts.scripts import UNKNOWN, ask
+from kamal_dev.pipeline.hosts.stack_projects import projects, require_services
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
-from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
 
 SPARE = 60.0
@@ -35,8 +35,9 @@ def wait(
     HookFailed if the condition is not met in time.
     """
     commands.condition(condition)
-    select((service,) if service else (), (), [item.name for item in project.compose.services])
     stack, target = running(stacks, name, project.config.service)
+    if service:
+        require_services(stack, projects(project, connections, {stack: target})[stack], (service,))
     seconds = project.config.deploy.timeout if timeout is None else timeout
     until = time.monotonic() + seconds
     step = commands.wait(connections.scripts, stack, condition, seconds, service)

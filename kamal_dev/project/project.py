@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.compose import Additions, ComposeProject, Rewritten
+from kamal_dev.compose import Additions, ComposeProject, Rewritten, listing
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.listing import ListedService
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
@@ -68,7 +69,7 @@ class SourceOrigin:
 
 @dataclass(frozen=True)
 class Project:
-    """Hold everything that a verb works with, read once.
+    """Hold everything that a verb works with, read once; `listed` are the services of the release of a named stack.
 
     `root` is the workspace folder, which contains config/dev.yml or .devcontainer. All paths are absolute. Compose
     files are read when a verb first needs them. `compose_version` returns the version of local Compose, empty if not
@@ -91,6 +92,7 @@ class Project:
     source_origin: SourceOrigin
     allow_outside: bool = False
     engine: StackEngine = COMPOSE
+    listed: tuple[ListedService, ...] | None = None
 
     @property
     def home(self) -> Home:
@@ -142,6 +144,19 @@ class Project:
     def main(self) -> str:
         """The compose service that people work in."""
         return self.devcontainer.service or devcontainer.SERVICE
+
+    @property
+    def services(self) -> tuple[ListedService, ...]:
+        """The services of the compose files, or those that a release lists."""
+        if self.listed is not None:
+            return self.listed
+        images = {name: str(image) for name, image in self.images().items()}
+        return listing.services(self.compose, images, self.main)
+
+    @property
+    def service_names(self) -> tuple[str, ...]:
+        """The names of the services."""
+        return tuple(item.name for item in (self.compose.services if self.listed is None else self.listed))
 
     @cached_property
     def origin(self) -> Origin | None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from kamal_dev import compose
 from kamal_dev.compose import Additions, Rewritten
+from kamal_dev.devcontainer import released
 from kamal_dev.model import Image, Release
 from kamal_dev.pipeline.run import names
 from kamal_dev.project import Project
@@ -75,5 +76,11 @@ def render_release(
         peers=peers,
         notify=project.notify(mask=mask),
         allotted=allotted,
-        source=project.source_origin.entries,
+        source=_source(project),
     )
+
+
+def _source(project: Project) -> dict[str, object]:
+    """Return what the manifest of a named stack says of its source; nothing for a numbered one."""
+    named = project.source_origin.entries
+    return {**named, "devcontainer": released.entry(project.devcontainer)} if named else {}

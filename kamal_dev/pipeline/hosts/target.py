@@ -70,8 +70,8 @@ def running(stacks: Mapping[str, Host], name: str | None, service: str = "") -> 
 
 
 def service_of(project: Project, service: str) -> str:
-    """Return the service to look for, empty for the main one. Raises UsageError if no compose file has it."""
-    known = [item.name for item in project.compose.services]
+    """Return the service to look for, empty for the main one. Raises UsageError if the project does not have it."""
+    known = project.service_names
     if service and service not in known:
         near = difflib.get_close_matches(service, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"the services are: {', '.join(known)}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import field, replace
+from typing import Any
 
 from kamal_dev.commands.payload import Scripts
 from kamal_dev.model import Host
@@ -69,7 +70,7 @@ class HostConnections:
     """Reach hosts: the connection to each, the scripts that run there, and the time limits.
 
     `limit` is the number of hosts worked on at once. `performer` is the user as `user@machine`, for locks and audit
-    logs.
+    logs. `manifests` are those of releases of named stacks that hosts have sent in this run.
     """
 
     remote: Callable[[Host], Shell]
@@ -81,3 +82,4 @@ class HostConnections:
     limit: int
     budget: HostBudget = field(default_factory=HostBudget)
     lock_budget: LockBudget = field(default_factory=LockBudget)
+    manifests: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

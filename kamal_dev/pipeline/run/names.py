@@ -87,7 +87,7 @@ def restrict(names: Iterable[str], only: tuple[str, ...], service: str = "") -> 
     names = tuple(names)
     for word in only:
         if not matching(names, word, service):
-            raise UsageError(f"there is no stack `{word}`", hint=_suggestion(word, names))
+            raise UsageError(f"there is no stack `{word}`", hint=suggestion(word, names))
     wanted = {name for word in only for name in matching(names, word, service)}
     return tuple(name for name in names if name in wanted)
 
@@ -115,7 +115,7 @@ def select(words: Iterable[str], stacks: Iterable[str], services: Iterable[str],
             )
         if word not in (*services, project) and not matching(stacks, word, project):
             kind = "stack or service" if stacks else "service"
-            raise UsageError(f"there is no {kind} `{word}`", hint=_suggestion(word, (*stacks, *services)))
+            raise UsageError(f"there is no {kind} `{word}`", hint=suggestion(word, (*stacks, *services)))
     wanted = {name for word in words if word not in services for name in matching(stacks, word, project)}
     named = tuple(name for name in stacks if name in wanted)
     is_all = any(word == project and word not in services for word in words)
@@ -131,7 +131,8 @@ def matching(names: Iterable[str], word: str, service: str = "") -> tuple[str, .
     return exact or tuple(name for name in names if is_short and fnmatchcase(name, f"{service}-{word}"))
 
 
-def _suggestion(word: str, known: tuple[str, ...]) -> str:
+def suggestion(word: str, known: tuple[str, ...]) -> str:
+    """Return the hint for a word that is not known: the nearest one that is, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known) or 'none'}"
 

@@ -154,7 +154,9 @@ class Run:
         machines = self.provider.machines()
         if not machines:
             return dict(self.provider.stacks())
-        surveyed = survey(self.connections, machines, inventory=self.provider.inventory())
+        service, inventory = self.project.config.service, self.provider.inventory()
+        surveyed = survey(self.connections, machines, described=service, inventory=inventory)
+        self.connections.manifests.update(surveyed.manifests)
         unknown = [item for item in surveyed.silent if item.is_unknown]
         for item in unknown:
             self.output.warn_once(f"{item.host.name} does not answer, so its stacks are not known: {item.error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from types import MappingProxyType
+from typing import Any
 
 from kamal_dev.commands import survey as commands
 from kamal_dev.commands.stacks import Survey
@@ -41,6 +42,11 @@ class SurveyedHosts:
         """The names of the hosts that answered."""
         return frozenset(self.answers)
 
+    @property
+    def manifests(self) -> dict[str, Mapping[str, Any]]:
+        """The manifests that were asked for, by stack."""
+        return {stack: manifest for answer in self.answers.values() for stack, manifest in answer.manifests.items()}
+
     def of(self, project: Project) -> dict[str, Host]:
         """Return the stacks of a project and their hosts."""
         named = {stack: owner for item in self.silent for stack, owner in (item.services or {}).items()}
@@ -59,13 +65,18 @@ def survey(
     questions: Iterable[Question] = (),
     *,
     is_deep: bool = False,
+    described: str = "",
     inventory: Inventory = NO_INVENTORY,
 ) -> SurveyedHosts:
     """Return what is on each host; a host that does not answer has an error.
 
+    `is_deep` and `described`: `commands.survey`.
     `inventory` is what the provider knows: a host that is down according to it is not asked.
     """
-    machines, step = tuple(machines), commands.survey(connections.scripts, questions, is_deep=is_deep)
+    machines, step = (
+        tuple(machines),
+        commands.survey(connections.scripts, questions, is_deep=is_deep, described=described),
+    )
     known = {machine.name: inventory.get(machine.name, HostContents(machine)) for machine in machines}
 
     def one(machine: Host) -> Survey:
