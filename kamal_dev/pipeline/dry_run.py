@@ -74,7 +74,7 @@ def dry_run(every: Iterable[tuple[Run, DeployOptions]]) -> DryRun:
     """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
     sources = find_hosts([SourceScope.of(*item) for item in every], is_deep=False)
     provider = sources[0].run.provider
-    provider.make_room(sum(len(item.scope.creating) for item in sources), lambda question: False)
+    provider.make_room(len({name for item in sources for name in item.scope.new_hosts}), lambda question: False)
     runs = [_of_source(item) for item in sources]
     here = dict.fromkeys(line for item in runs for line in item.here)
     return DryRun(joined(item.plan for item in runs), (*here, *(line for item in runs for line in item.on_hosts)))

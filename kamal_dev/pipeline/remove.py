@@ -21,7 +21,9 @@ from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.record import remembered, unlisted, update
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.shared_hosts import survey
 from kamal_dev.plan.operation import DestroyHost, RemoveStack
+from kamal_dev.plan.placement import at
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.remove import remove as plan_remove
 from kamal_dev.project import Project
@@ -43,6 +45,7 @@ def remove(
     not be removed is not destroyed, unless it is switched off.
     """
     started = time.monotonic()
+    run.start_machines()
     targets, plan = removal(run, names, keep_volumes=keep_volumes)
     if not targets:
         run.output.info(NOTHING)
@@ -58,6 +61,7 @@ def remove(
     if not keep_volumes:
         _destroy(run.project, run.output, run.provider, targets, outcomes)
         NamedStacks(run).forget(outcome.stack for outcome in outcomes if outcome.is_fine)
+        destroy_empty(run, targets.values() if names else run.provider.machines())
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
         history.note(run.project, run.output, run.performer, "remove", outcomes, report.seconds)
@@ -72,8 +76,29 @@ def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[di
     """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
     known = remembered(run.project, run.output).state
     targets = of_project(_candidates(run.stacks, known, names, run.project.config.service).items(), run.project, names)
-    created = frozenset(run.stacks if run.project.config.provider.creates_hosts else ())
-    return targets, plan_remove(targets, created, keep_volumes=keep_volumes)
+    return targets, plan_remove(targets, _created(run, targets), keep_volumes=keep_volumes)
+
+
+def _created(run: Run, targets: Mapping[str, Host]) -> dict[str, str]:
+    """Return the stacks with which hosts are destroyed: of stacks that share a host, the last one."""
+    if not run.project.config.provider.creates_hosts:
+        return {}
+    machines = {at(machine, ""): machine.name for machine in run.provider.machines()}
+    if not machines:
+        return dict.fromkeys(run.stacks, "")
+    kept = {at(host, "") for stack, host in run.stacks.items() if stack not in targets}
+    last = {at(host, ""): stack for stack, host in targets.items()}
+    return {stack: machines[host] for host, stack in last.items() if host in machines and host not in kept}
+
+
+def destroy_empty(run: Run, hosts: Iterable[Host]) -> None:
+    """Destroy those of these hosts that have no stack any longer, if stacks share them and a provider created them."""
+    machines = run.provider.machines() if run.project.config.provider.creates_hosts else ()
+    places = {at(host, "") for host in hosts}
+    if asked := [machine for machine in machines if machine.address and at(machine, "") in places]:
+        surveyed = survey(run.connections, asked)
+        empty = tuple(item.host.name for item in surveyed.contents if not item.error and not item.stacks)
+        run.provider.destroy(empty)
 
 
 def _destroy(

@@ -179,7 +179,7 @@ def _kept(stack: str, said: Mapping[str, Any]) -> KeptRelease:
 
 def _of_remove(case: Mapping[str, Any]) -> Plan:
     targets = {stack: Host(stack, "" if said == "off" else "10.0.0.1") for stack, said in case["hosts"].items()}
-    made = frozenset(stack for stack in targets if case.get("provider") != "static")
+    made = case.get("created", dict.fromkeys(targets if case.get("provider") != "static" else (), ""))
     return remove(targets, made, keep_volumes=case.get("keep_volumes", False))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from zlib import crc32
 
@@ -42,6 +42,7 @@ def placed(
     on: str = "",
     is_deep: bool = False,
     inventory: Inventory = NO_INVENTORY,
+    creatable: Iterable[HostContents] = (),
 ) -> PlacedStacks:
     """Return the host of each stack; `on` is the host for new ones. Asks each host once, and changes nothing.
 
@@ -50,10 +51,12 @@ def placed(
     listed = [inventory.get(machine.name, HostContents(machine)) for machine in machines]
     if on and not any(on in item.names for item in listed):
         known = ", ".join(machine.name for machine in machines)
-        raise UsageError(f"`{on}` is none of the hosts", hint=f"use {known}")
+        raise UsageError(
+            f"`{on}` is none of the hosts", hint=f"use {known}" if known else "omit `--on`: no host exists yet"
+        )
     questions = [commands.question(*question(release)) for release in releases.values()]
     surveyed = survey(connections, machines, questions, is_deep=is_deep, inventory=inventory)
-    placement = place(releases, surveyed.contents, rules(config), on=on)
+    placement = place(releases, surveyed.contents, rules(config), on=on, creatable=creatable)
     observed = {name: Observation(name, error=error) for name, error in placement.errors.items()}
     for item in surveyed.contents:
         answer = surveyed.answers.get(item.host.name, Survey())
