@@ -1,10 +1,11 @@
 #!/bin/sh
-# Remove a stack from this host: remove.sh STACK [keep-volumes | unless-work]
+# Remove a stack from this host: remove.sh STACK [keep-volumes | ended | unless-work]
 #
 # Removes containers, networks, volumes and the folder, except the audit log; images are kept. `keep-volumes` keeps the volumes
-# and the workspace. With `unless-work`, a stack is only removed if its lifetime has ended (see lifetime.sh), nothing of it
-# runs, and its workspace has no work that exists nowhere else; otherwise `state` is `kept`. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
-# removed, kept}; `code` is `untouched` if the engine does not answer and the stack has no folder.
+# and the workspace. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and nothing of it
+# runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is `kept`.
+# Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched` if
+# the engine does not answer and the stack has no folder.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -80,6 +81,7 @@ require_ended() {
   # shellcheck disable=SC2046 # ids are words
   look_at_containers $(labelled container) || give_up remove "$engine_trouble" unknown
   case $found in *'|running|'* | *'|restarting|'*) give_up remove 'it was started again' kept ;; esac
+  [ "$spares" = unless-work ] || return 0
   find_work
   [ -z "$work" ] || keep "$work"
 }
@@ -105,7 +107,7 @@ conclude_nothing() {
 
 use_stack "$1"
 with_volumes=yes kept='[]' spares=
-[ "${2:-}" != unless-work ] || spares=yes
+case ${2:-} in unless-work | ended) spares=$2 ;; esac
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! has_engine; then
   ! has_more_than_records || remove_folder || fail "could not remove: $unremoved"

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import DevError, HostError
-from kamal_dev.model import Host, Step
-from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts.apply import failure
-from kamal_dev.pipeline.hosts.lock_wait import in_turn
-from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
+from kamal_dev.commands import host
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.removing import destroy_hosts, remove_stack
 from kamal_dev.pipeline.named import NamedStacks
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import of_project
-from kamal_dev.pipeline.run.record import remembered, unlisted, update
+from kamal_dev.pipeline.run.record import remembered, unlisted
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.run.shared_hosts import survey
@@ -28,12 +24,9 @@ from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.remove import remove as plan_remove
 from kamal_dev.project import Project
 from kamal_dev.project.state import State
-from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import each
 
-REMOVING = 300.0
 NOTHING = "Nothing to remove"
-UNTOUCHED = "untouched"  # a host that is still being created: no engine answers, and there is nothing of the stack
 
 
 def remove(
@@ -59,7 +52,7 @@ def remove(
     )
     outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
     if not keep_volumes:
-        _destroy(run.project, run.output, run.provider, targets, outcomes)
+        destroy_hosts(run.project, run.output, run.provider, targets, outcomes)
         NamedStacks(run).forget(outcome.stack for outcome in outcomes if outcome.is_fine)
         destroy_empty(run, targets.values() if names else run.provider.machines())
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
@@ -101,21 +94,6 @@ def destroy_empty(run: Run, hosts: Iterable[Host]) -> None:
         run.provider.destroy(empty)
 
 
-def _destroy(
-    project: Project,
-    output: Output,
-    provider: Provider,
-    targets: Mapping[str, Host],
-    outcomes: Iterable[StackResult],
-) -> None:
-    """Destroy the hosts of the removed stacks, and forget them."""
-    states = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
-    if removed := tuple(stack for stack, state in states.items() if state == "removed"):
-        provider.destroy(removed)
-    if states:
-        update(project, output, lambda state: state.removed((stack, targets[stack]) for stack in states))
-
-
 def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...], service: str) -> dict[str, Host]:
     """Return the stacks by name.
 
@@ -134,34 +112,10 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
 
 
 def _remove(project: Project, connections: HostConnections, target: Host, plan: StackPlan) -> StackResult:
-    """Remove one stack on its host; the host itself is destroyed after all stacks are removed."""
-    started, name = time.monotonic(), plan.stack
-    operation, is_destroyed = plan.first(RemoveStack), plan.first(DestroyHost) is not None
+    """Remove one stack on its host, unless the host is switched off."""
+    operation = plan.first(RemoveStack)
     if operation is None:
-        return StackResult(name, target.address, "removed" if is_destroyed else "absent")
-    connections.output.start("removing", name, target)
-    try:
-        keep, by = operation.keep_volumes, connections.performer
-        step = host.remove(connections.scripts, name, keep_volumes=keep, performer=by)
-        outcome = in_turn(connections, target, name, lambda: _removal(connections, target, step))
-        if not outcome and not (outcome.code == UNTOUCHED and project.config.provider.creates_hosts):
-            raise HostError(
-                target.name,
-                f"{name} could not be removed: {outcome.reason}",
-                hint=f"fix that, then run `dev remove {name}` again" if outcome.state == "incomplete" else "",
-            )
-    except DevError as error:
-        connections.output.fail("removing", error, target)
-        return failure(target, name, error)
-    seconds = time.monotonic() - started
-    # If the host is destroyed too, something is removed in any case.
-    if not outcome.removed and not is_destroyed:
-        connections.output.skip("removing", name, target, seconds=seconds)
-        return StackResult(name, target.address, "absent", seconds=seconds)
-    connections.output.done("removing", name, target, seconds=seconds)
-    return StackResult(name, target.address, "removed", seconds=seconds)
-
-
-def _removal(connections: HostConnections, target: Host, step: Step) -> events.ScriptResult:
-    printer = EventPrinter(connections.output, target)
-    return answers.outcome(ask(connections, target, step, timeout=REMOVING, on_line=printer).output)
+        return StackResult(plan.stack, target.address, "removed" if plan.first(DestroyHost) else "absent")
+    keep, by = operation.keep_volumes, connections.performer
+    step = host.remove(connections.scripts, plan.stack, keep_volumes=keep, performer=by)
+    return remove_stack(project, connections, target, plan, step)

@@ -206,6 +206,18 @@ class RollBack(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopStack(Operation):
+    """Stop the containers of a stack."""
+
+    verb: ClassVar[str] = "stop"
+
+    @property
+    def target(self) -> str:
+        """What is stopped."""
+        return "containers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemoveStack(Operation):
     """Stop a stack and remove it from its host."""
 

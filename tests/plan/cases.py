@@ -16,12 +16,13 @@ from ruamel.yaml import YAML
 from kamal_dev.commands import answers
 from kamal_dev.commands.stacks import KeptRelease, Leftover
 from kamal_dev.errors import HostUnreachable
-from kamal_dev.model import Host, Image, Location, Release, Version
+from kamal_dev.model import Host, Image, Lifetime, Location, Release, Version
 from kamal_dev.plan.admission import Requirements, ServicePlatform
 from kamal_dev.plan.deploy import deploy
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.plan import Plan
 from kamal_dev.plan.prune import Leftovers, prune
+from kamal_dev.plan.reap import ReapCandidate, reap
 from kamal_dev.plan.remove import remove
 from kamal_dev.plan.request import Candidate, DeployRequest, PlannedImage
 from kamal_dev.plan.rollback import KeptReleases, rollback
@@ -191,9 +192,29 @@ def _of_prune(case: Mapping[str, Any]) -> Plan:
     return prune(found)
 
 
+def _of_reap(case: Mapping[str, Any]) -> Plan:
+    found = [_candidate(stack, dict(said), case.get("provider", "static")) for stack, said in case["hosts"].items()]
+    return reap(found)
+
+
+def _candidate(stack: str, said: dict[str, Any], provider: str) -> ReapCandidate:
+    error = HostUnreachable(stack, "host does not answer") if said.pop("silent", False) else None
+    lifetime = Lifetime(**said.pop("lifetime")) if "lifetime" in said else None
+    return ReapCandidate(
+        stack, Host(stack, "10.0.0.1"), lifetime=lifetime, is_created=provider != "static", error=error, **said
+    )
+
+
 def _of_sync(case: Mapping[str, Any]) -> Plan:
     (seen,) = (observation(stack, said) for stack, said in case["hosts"].items())
     return sync(seen, case.get("source", "git"), "blog", force=case.get("force", False))
 
 
-_VERBS = {"deploy": of_deploy, "rollback": _of_rollback, "remove": _of_remove, "prune": _of_prune, "sync": _of_sync}
+_VERBS = {
+    "deploy": of_deploy,
+    "rollback": _of_rollback,
+    "remove": _of_remove,
+    "prune": _of_prune,
+    "sync": _of_sync,
+    "reap": _of_reap,
+}

@@ -75,3 +75,18 @@ def placed(repository: Repository, *hosts: Host) -> dict[int, list[int]]:
     numbers = range(1, 5)
     running = {host: [index for index in numbers if host.states(repository.stack(index))] for host in hosts}
     return {number: running[host] for number, host in enumerate(hosts, 1)}
+
+
+def test_a_made_host_is_destroyed_when_its_stack_is_over(lab: Lab, repository: Repository) -> None:
+    repository.dev("deploy", "--yes", "--ttl", "1h")
+    (host,) = lab.hosts(repository)
+    stack = f"{repository.service}-1"
+    label = f"label=kamal-dev.service={repository.service}"
+    assert "Nothing to remove" in repository.dev("reap", "--yes").stderr
+    repository.dev("extend", stack, "1s")
+    labs.wait_for("it is stopped", lambda: set(host.states(stack).values()) == {"exited 143"}, 120)
+    refused = repository.dev("reap", code=2)
+    assert f"Remove {stack} with all data, destroy the hosts of {stack}?" in refused.stderr
+    repository.dev("reap", "--yes")
+    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+    assert repository.dev("list", "--json").json == []

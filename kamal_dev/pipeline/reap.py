@@ -1,0 +1,141 @@
+"""The story of `dev reap`: remove the stacks that are over, and destroy hosts that nobody needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from kamal_dev.commands import answers
+from kamal_dev.commands import expiry as commands
+from kamal_dev.errors import DevError, HostUnreachable
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.apply import failure
+from kamal_dev.pipeline.hosts.removing import destroy_hosts, remove_stack
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.named import NamedStacks
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, confirm_plan
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.status import StackStatus, stacks
+from kamal_dev.plan.operation import DestroyHost, Operation, RemoveStack, StopStack
+from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.plan.reap import KEPT, ReapCandidate
+from kamal_dev.plan.reap import reap as plan_reap
+from kamal_dev.project import Project
+from kamal_dev.shell.fanout import each
+
+ASKING = 120.0
+NOTHING = "Nothing to remove"
+
+
+def reap(run: Run, names: tuple[str, ...], *, force: bool, agree: Agree | None) -> Report:
+    """Remove the stacks of this project that are over, or those of them that match `names`.
+
+    A stack with work that exists nowhere else is only stopped, unless with `force`. Hosts that the provider created are
+    destroyed with their stacks, and those without one.
+    """
+    started = time.monotonic()
+    targets, plan = reaping(run, names, force=force)
+    for item in plan.blocked:
+        if item.error:
+            run.output.fail("removing", item.error, targets[item.stack])
+    _tell_kept(run, plan)
+    changes = Plan(stacks=tuple(item for item in plan.stacks if item.operations))
+    if not changes.is_empty:
+        confirm_plan(run.output, changes, _question(changes), agree)
+    carry_out = partial(_carry_out, run.project, run.connections, targets, force)
+    ended = each(changes.stacks, carry_out, limit=run.connections.limit)
+    outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
+    destroy_hosts(run.project, run.output, run.provider, targets, outcomes)
+    NamedStacks(run).forget(outcome.stack for outcome in outcomes if outcome.state == "removed")
+    if outcomes:
+        history.note(run.project, run.output, run.performer, "reap", outcomes, time.monotonic() - started)
+    return _report(run, plan, targets, outcomes, time.monotonic() - started)
+
+
+def reaping(run: Run, names: tuple[str, ...], *, force: bool) -> tuple[dict[str, Host], Plan]:
+    """Return the stacks that `reap` looks at, and its plan. Changes nothing."""
+    creates_hosts = run.project.config.provider.creates_hosts
+    look = partial(_candidate, run.connections, creates_hosts, force)
+    statuses = stacks(run, names)
+    found = each(statuses, look, limit=run.connections.limit)
+    candidates = [candidate for candidate in found if isinstance(candidate, ReapCandidate)]
+    return {status.name: status.host for status in statuses}, plan_reap(candidates)
+
+
+def _candidate(connections: HostConnections, creates_hosts: bool, force: bool, status: StackStatus) -> ReapCandidate:
+    """Return what is known of a stack; its host is only asked if it may be over."""
+    name, target, lifetime = status.name, status.host, status.lifetime
+    known = ReapCandidate(name, target, KEPT, _why_kept(status), lifetime, creates_hosts)
+    if not status.is_known:
+        return replace(known, error=HostUnreachable(target.name, status.reason))
+    is_unused = status.state == "absent" and creates_hosts
+    if not is_unused and not (lifetime and lifetime.is_over):
+        return known
+    try:
+        step = commands.look(connections.scripts, name, force=force)
+        answer = answers.outcome(output_of(connections, target, step, timeout=ASKING))
+    except DevError as error:
+        return replace(known, error=error)
+    return replace(known, state=answer.state, reason=answer.reason)
+
+
+def _why_kept(status: StackStatus) -> str:
+    """Return why a stack is not over, as far as its status says."""
+    if status.state == "off":
+        return "its host is switched off"
+    if status.state == "absent":
+        return "it has no stack"
+    if status.lifetime is None or not status.lifetime.is_limited:
+        return "no limit"
+    return f"{status.lifetime} left"
+
+
+def _carry_out(
+    project: Project, connections: HostConnections, targets: Mapping[str, Host], force: bool, plan: StackPlan
+) -> StackResult:
+    modes = {RemoveStack: commands.ENDED if force else commands.UNLESS_WORK, StopStack: commands.STOP}
+    mode = modes.get(type(plan.operations[0]), commands.UNUSED)
+    restarts, by = project.config.deploy.restarts, connections.performer
+    step = commands.reap(connections.scripts, plan.stack, mode, restarts=restarts, performer=by)
+    return remove_stack(project, connections, targets[plan.stack], plan, step)
+
+
+def _tell_kept(run: Run, plan: Plan) -> None:
+    for item in plan.stacks:
+        if item.notes and not item.operations:
+            run.output.warn(f"{item.stack} is kept: {item.reason}", item.stack, phase="removing", hint=item.notes[0])
+
+
+def _question(plan: Plan) -> str:
+    """Return the question about everything that is lost."""
+    removed, stopped, hosts = (_with(plan, kind) for kind in (RemoveStack, StopStack, DestroyHost))
+    parts = [f"remove {', '.join(removed)} with all data"] if removed else []
+    parts += [f"destroy the hosts of {', '.join(hosts)}"] if hosts else []
+    parts += [f"stop {', '.join(stopped)}"] if stopped else []
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}?"
+
+
+def _with(plan: Plan, kind: type[Operation]) -> list[str]:
+    return [item.stack for item in plan.stacks if item.first(kind)]
+
+
+def _report(
+    run: Run, plan: Plan, targets: Mapping[str, Host], outcomes: tuple[StackResult, ...], seconds: float
+) -> Report:
+    """Return the outcomes, with the hosts that did not answer and the stacks whose work was kept."""
+    others = [failure(targets[item.stack], item.stack, item.error) for item in plan.blocked if item.error]
+    worked = (item for item in plan.stacks if item.notes and not item.operations)
+    others += [StackResult(item.stack, item.address, "kept") for item in worked]
+    report = Report("Reaped", str(run.project.version), (*outcomes, *others), seconds, plan=plan)
+    if not report.failed:
+        if any(outcome.state == "removed" for outcome in outcomes):
+            report.tell(run.output)
+        else:
+            run.output.info(NOTHING)
+    return report
