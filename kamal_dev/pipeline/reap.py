@@ -21,10 +21,10 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, stacks
+from kamal_dev.plan.expired import KEPT, ReapCandidate
+from kamal_dev.plan.expired import reap as plan_reap
 from kamal_dev.plan.operation import DestroyHost, Operation, RemoveStack, StopStack
 from kamal_dev.plan.plan import Plan, StackPlan
-from kamal_dev.plan.reap import KEPT, ReapCandidate
-from kamal_dev.plan.reap import reap as plan_reap
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 
@@ -62,8 +62,8 @@ def reaping(run: Run, names: tuple[str, ...], *, force: bool) -> tuple[dict[str,
     creates_hosts = run.project.config.provider.creates_hosts
     look = partial(_candidate, run.connections, creates_hosts, force)
     statuses = stacks(run, names)
-    found = each(statuses, look, limit=run.connections.limit)
-    candidates = [candidate for candidate in found if isinstance(candidate, ReapCandidate)]
+    answered = each(statuses, look, limit=run.connections.limit)
+    candidates = [candidate for candidate in answered if isinstance(candidate, ReapCandidate)]
     return {status.name: status.host for status in statuses}, plan_reap(candidates)
 
 

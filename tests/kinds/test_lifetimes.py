@@ -16,7 +16,8 @@ every_shell = pytest.mark.parametrize("shell", SHELLS)
 def told(tmp_path: Path, script: str, shell: str = "sh") -> list[str]:
     """Return what a script prints that has the functions of a stack."""
     (tmp_path / ".kamal-dev/blog-1/releases").mkdir(parents=True, exist_ok=True)
-    begin = 'here=$0; for each in lib stack audit lifetime idle vacancy; do . "$here/$each.sh"; done; here=$1; use_stack blog-1\n'
+    sourced = "lib stack audit lifetime idle vacancy"
+    begin = f'here=$0; for each in {sourced}; do . "$here/$each.sh"; done; here=$1; use_stack blog-1\n'
     argv = (*shell.split(), "-u", "-c", begin + script, str(FOLDER), str(tmp_path))
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///none"}
     ended = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment, timeout=30)

@@ -19,10 +19,10 @@ from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host, Image, Lifetime, Location, Release, Version
 from kamal_dev.plan.admission import Requirements, ServicePlatform
 from kamal_dev.plan.deploy import deploy
+from kamal_dev.plan.expired import ReapCandidate, reap
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.plan import Plan
 from kamal_dev.plan.prune import Leftovers, prune
-from kamal_dev.plan.reap import ReapCandidate, reap
 from kamal_dev.plan.remove import remove
 from kamal_dev.plan.request import Candidate, DeployRequest, PlannedImage
 from kamal_dev.plan.rollback import KeptReleases, rollback
