@@ -77,6 +77,8 @@ def placed(repository: Repository, *hosts: Host) -> dict[int, list[int]]:
     return {number: running[host] for number, host in enumerate(hosts, 1)}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("repository", ["expired"], indirect=True)
 def test_a_made_host_is_destroyed_when_its_stack_is_over(lab: Lab, repository: Repository) -> None:
     repository.dev("deploy", "--yes", "--ttl", "1h")
     (host,) = lab.hosts(repository)
@@ -84,7 +86,7 @@ def test_a_made_host_is_destroyed_when_its_stack_is_over(lab: Lab, repository: R
     label = f"label=kamal-dev.service={repository.service}"
     assert "Nothing to remove" in repository.dev("reap", "--yes").stderr
     repository.dev("extend", stack, "1s")
-    labs.wait_for("it is stopped", lambda: set(host.states(stack).values()) == {"exited 143"}, 120)
+    labs.wait_for("it is stopped", lambda: "exited" in str(host.states(stack)), 120)
     refused = repository.dev("reap", code=2)
     assert f"Remove {stack} with all data, destroy the hosts of {stack}?" in refused.stderr
     repository.dev("reap", "--yes")
