@@ -46,7 +46,7 @@ def test_the_work_of_a_colleague_outlives_deploys_and_the_end_of_the_stack(
     bob.dev("exec", "fix-42", "--", "sh", "-c", "echo of bob >>/workspace/notes")
     # Ann deploys a newer commit, then only for a short time.
     git(ann.root, "switch", "--quiet", "feature/x")
-    newer = ann.commit({".devcontainer/message": ANN_AGAIN})
+    ann.commit({".devcontainer/message": ANN_AGAIN})
     git(ann.root, "push", "--quiet")
     ann.dev("deploy", "fix-42")
     (container,) = (item["Id"] for item in host.containers(stack).values())
@@ -71,8 +71,7 @@ def test_the_work_of_a_colleague_outlives_deploys_and_the_end_of_the_stack(
     host.run(f"cd {folder} && git {' '.join(BOB)} commit -qam Notes")
     assert f"{stack} is kept: unpushed commits in the workspace" in bob.dev("reap", "--yes").stderr
     host.run(f"cd {folder} && git push --quiet origin HEAD:refs/heads/bob")
-    bob.dev("reap", "--yes")
+    ann.dev("reap", "--yes")
     assert host.containers(stack) == {}
-    assert ann.dev("list", "--json").json == []
-    assert newer in git(ann.root, "rev-parse", "origin/feature/x")
+    assert bob.dev("list", "--json").json == []
     assert not list((tmp_path / "cache/kamal-dev").iterdir())
