@@ -10,10 +10,13 @@ from tests.real import lab as labs
 from tests.real.lab import Host, Lab, Repository, docker
 
 
+NAMES = {"stacks_share": "shared", "is_over": "over"}
+
+
 @pytest.fixture
 def repository(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Repository]:
     """A repository whose hosts are containers; they go with the test, however it ends."""
-    name = "made" if "stacks_share" not in request.node.name else "shared"
+    name = next((name for words, name in NAMES.items() if words in request.node.name), "made")
     made = lab.small(name, [], {".devcontainer/devcontainer.json": '{"image": "debian:12"}\n'})
     registry = f"registry: {{server: {lab.registry}}}"
     settings = f"service: {made.service}\n{registry}\nprovider: {{type: docker}}\ndeploy: {{window: 1}}\n"
@@ -78,7 +81,6 @@ def placed(repository: Repository, *hosts: Host) -> dict[int, list[int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("repository", ["expired"], indirect=True)
 def test_a_made_host_is_destroyed_when_its_stack_is_over(lab: Lab, repository: Repository) -> None:
     repository.dev("deploy", "--yes", "--ttl", "1h")
     (host,) = lab.hosts(repository)
