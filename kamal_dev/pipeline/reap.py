@@ -11,17 +11,20 @@ from kamal_dev.commands import answers
 from kamal_dev.commands import expiry as commands
 from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host
+from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.removing import destroy_hosts, remove_stack
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.named import NamedStacks
+from kamal_dev.pipeline.remove import created_hosts, destroy_empty
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.shared_hosts import survey
 from kamal_dev.pipeline.status import StackStatus, stacks
-from kamal_dev.plan.expired import KEPT, ReapCandidate
+from kamal_dev.plan.expired import KEPT, OVER, ReapCandidate
 from kamal_dev.plan.expired import reap as plan_reap
 from kamal_dev.plan.operation import DestroyHost, Operation, RemoveStack, StopStack
 from kamal_dev.plan.plan import Plan, StackPlan
@@ -43,7 +46,7 @@ def reap(run: Run, names: tuple[str, ...], *, force: bool, agree: Agree | None) 
     for item in plan.blocked:
         if item.error:
             run.output.fail("removing", item.error, targets[item.stack])
-    _tell_kept(run, plan)
+    _tell_kept(run.output, plan)
     changes = Plan(stacks=tuple(item for item in plan.stacks if item.operations))
     if not changes.is_empty:
         confirm_plan(run.output, changes, _question(changes), agree)
@@ -51,34 +54,61 @@ def reap(run: Run, names: tuple[str, ...], *, force: bool, agree: Agree | None) 
     ended = each(changes.stacks, carry_out, limit=run.connections.limit)
     outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
     destroy_hosts(run.project, run.output, run.provider, targets, outcomes)
-    NamedStacks(run).forget(outcome.stack for outcome in outcomes if outcome.state == "removed")
+    removed = tuple(outcome.stack for outcome in outcomes if outcome.state == "removed")
+    NamedStacks(run).forget(removed)
+    destroy_empty(run, [targets[stack] for stack in removed])
     if outcomes:
         history.note(run.project, run.output, run.performer, "reap", outcomes, time.monotonic() - started)
-    return _report(run, plan, targets, outcomes, time.monotonic() - started)
+    all_outcomes = (*outcomes, *_others(plan, targets))
+    report = Report("Reaped", str(run.project.version), all_outcomes, time.monotonic() - started, plan=plan)
+    if removed and not report.failed:
+        report.tell(run.output)
+    elif not report.failed:
+        run.output.info(NOTHING)
+    return report
 
 
 def reaping(run: Run, names: tuple[str, ...], *, force: bool) -> tuple[dict[str, Host], Plan]:
-    """Return the stacks that `reap` looks at, and its plan. Changes nothing."""
-    creates_hosts = run.project.config.provider.creates_hosts
-    look = partial(_candidate, run.connections, creates_hosts, force)
-    statuses = stacks(run, names)
-    answered = each(statuses, look, limit=run.connections.limit)
+    """Return the stacks and hosts that `reap` looks at, and its plan. Changes nothing."""
+    creates_own = run.project.config.provider.creates_hosts and not run.provider.machines()
+    look = partial(_candidate, run.connections, creates_own, force)
+    answered = each(stacks(run, names), look, limit=run.connections.limit)
     candidates = [candidate for candidate in answered if isinstance(candidate, ReapCandidate)]
-    return {status.name: status.host for status in statuses}, plan_reap(candidates)
+    over = {candidate.stack: candidate.host for candidate in candidates if candidate.state == OVER}
+    created = created_hosts(run, over)
+    candidates = [replace(candidate, created=created.get(candidate.stack)) for candidate in candidates]
+    candidates += [] if names else _empty_machines(run)
+    return {candidate.stack: candidate.host for candidate in candidates}, plan_reap(candidates)
 
 
-def _candidate(connections: HostConnections, creates_hosts: bool, force: bool, status: StackStatus) -> ReapCandidate:
+def _empty_machines(run: Run) -> list[ReapCandidate]:
+    """Return the hosts without stacks, if stacks share hosts that the provider creates."""
+    creates_hosts = run.project.config.provider.creates_hosts
+    machines = [machine for machine in run.provider.machines() if machine.address and creates_hosts]
+    surveyed = survey(run.connections, machines).contents if machines else ()
+    empty = [item.host for item in surveyed if not item.error and not item.stacks]
+    # No stack has the name of the service alone.
+    ask = partial(_asked, run.connections, run.project.config.service, force=False)
+    unused = (ReapCandidate(machine.name, machine, KEPT, created=machine.name) for machine in empty)
+    return [ask(candidate) for candidate in unused]
+
+
+def _candidate(connections: HostConnections, creates_own: bool, force: bool, status: StackStatus) -> ReapCandidate:
     """Return what is known of a stack; its host is only asked if it may be over."""
     name, target, lifetime = status.name, status.host, status.lifetime
-    known = ReapCandidate(name, target, KEPT, _why_kept(status), lifetime, creates_hosts)
+    known = ReapCandidate(name, target, KEPT, _why_kept(status), lifetime)
     if not status.is_known:
         return replace(known, error=HostUnreachable(target.name, status.reason))
-    is_unused = status.state == "absent" and creates_hosts
+    is_unused = status.state == "absent" and creates_own
     if not is_unused and not (lifetime and lifetime.is_over):
         return known
+    return _asked(connections, name, known, force=force)
+
+
+def _asked(connections: HostConnections, stack: str, known: ReapCandidate, *, force: bool) -> ReapCandidate:
     try:
-        step = commands.look(connections.scripts, name, force=force)
-        answer = answers.outcome(output_of(connections, target, step, timeout=ASKING))
+        step = commands.look(connections.scripts, stack, force=force)
+        answer = answers.outcome(output_of(connections, known.host, step, timeout=ASKING))
     except DevError as error:
         return replace(known, error=error)
     return replace(known, state=answer.state, reason=answer.reason)
@@ -101,21 +131,26 @@ def _carry_out(
     modes = {RemoveStack: commands.ENDED if force else commands.UNLESS_WORK, StopStack: commands.STOP}
     mode = modes.get(type(plan.operations[0]), commands.UNUSED)
     restarts, by = project.config.deploy.restarts, connections.performer
-    step = commands.reap(connections.scripts, plan.stack, mode, restarts=restarts, performer=by)
+    destroyed = plan.first(DestroyHost)
+    is_machine = destroyed is not None and destroyed.host == plan.stack
+    stack = project.config.service if is_machine else plan.stack
+    step = commands.reap(connections.scripts, stack, mode, restarts=restarts, performer=by)
     return remove_stack(project, connections, targets[plan.stack], plan, step)
 
 
-def _tell_kept(run: Run, plan: Plan) -> None:
+def _tell_kept(output: Output, plan: Plan) -> None:
     for item in plan.stacks:
         if item.notes and not item.operations:
-            run.output.warn(f"{item.stack} is kept: {item.reason}", item.stack, phase="removing", hint=item.notes[0])
+            output.warn(f"{item.stack} is kept: {item.reason}", item.stack, phase="removing", hint=item.notes[0])
 
 
 def _question(plan: Plan) -> str:
     """Return the question about everything that is lost."""
-    removed, stopped, hosts = (_with(plan, kind) for kind in (RemoveStack, StopStack, DestroyHost))
+    removed, stopped = (_with(plan, kind) for kind in (RemoveStack, StopStack))
+    destroyed = ((item.stack, item.first(DestroyHost)) for item in plan.stacks)
+    hosts = [operation.host or stack for stack, operation in destroyed if operation]
     parts = [f"remove {', '.join(removed)} with all data"] if removed else []
-    parts += [f"destroy the hosts of {', '.join(hosts)}"] if hosts else []
+    parts += [f"destroy host{'s' * (len(hosts) > 1)} {', '.join(hosts)}"] if hosts else []
     parts += [f"stop {', '.join(stopped)}"] if stopped else []
     text = ", ".join(parts)
     return f"{text[:1].upper()}{text[1:]}?"
@@ -125,17 +160,8 @@ def _with(plan: Plan, kind: type[Operation]) -> list[str]:
     return [item.stack for item in plan.stacks if item.first(kind)]
 
 
-def _report(
-    run: Run, plan: Plan, targets: Mapping[str, Host], outcomes: tuple[StackResult, ...], seconds: float
-) -> Report:
-    """Return the outcomes, with the hosts that did not answer and the stacks whose work was kept."""
-    others = [failure(targets[item.stack], item.stack, item.error) for item in plan.blocked if item.error]
+def _others(plan: Plan, targets: Mapping[str, Host]) -> list[StackResult]:
+    """Return the outcomes without an operation: hosts that did not answer, and stacks whose work was kept."""
+    silent = [failure(targets[item.stack], item.stack, item.error) for item in plan.blocked if item.error]
     worked = (item for item in plan.stacks if item.notes and not item.operations)
-    others += [StackResult(item.stack, item.address, "kept") for item in worked]
-    report = Report("Reaped", str(run.project.version), (*outcomes, *others), seconds, plan=plan)
-    if not report.failed:
-        if any(outcome.state == "removed" for outcome in outcomes):
-            report.tell(run.output)
-        else:
-            run.output.info(NOTHING)
-    return report
+    return silent + [StackResult(item.stack, item.address, "kept") for item in worked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands import host
 from kamal_dev.model import Host
@@ -69,10 +69,10 @@ def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[di
     """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
     known = remembered(run.project, run.output).state
     targets = of_project(_candidates(run.stacks, known, names, run.project.config.service).items(), run.project, names)
-    return targets, plan_remove(targets, _created(run, targets), keep_volumes=keep_volumes)
+    return targets, plan_remove(targets, created_hosts(run, targets), keep_volumes=keep_volumes)
 
 
-def _created(run: Run, targets: Mapping[str, Host]) -> dict[str, str]:
+def created_hosts(run: Run, targets: Mapping[str, Host]) -> dict[str, str]:
     """Return the stacks with which hosts are destroyed: of stacks that share a host, the last one."""
     if not run.project.config.provider.creates_hosts:
         return {}

@@ -18,8 +18,8 @@ class ReapCandidate:
     """Hold what is known of a stack whose end may have come.
 
     `state` is what its host says of it: OVER, WORKED (`reason` would be lost), KEPT for `reason`, or UNUSED (the host
-    has no stack and was created for this one). `is_created`: a provider created the host for it. `error` if the
-    host did not answer.
+    has no stack, and a provider created it). `created` is None unless a host that a provider created goes with it: its
+    name, or empty if it has the name of the stack. `error` if the host did not answer.
     """
 
     stack: str
@@ -27,7 +27,7 @@ class ReapCandidate:
     state: str
     reason: str = ""
     lifetime: Lifetime | None = None
-    is_created: bool = False
+    created: str | None = None
     error: DevError | None = None
 
 
@@ -48,12 +48,12 @@ def _operations(candidate: ReapCandidate) -> Iterator[Operation]:
     why = candidate.lifetime.why if candidate.lifetime else ""
     if candidate.state == OVER:
         yield RemoveStack(causes=(why,) if why else ())
-        if candidate.is_created:
-            yield DestroyHost()
+        if candidate.created is not None:
+            yield DestroyHost(host=candidate.created)
     elif candidate.state == WORKED and not (candidate.lifetime and candidate.lifetime.ended):
         yield StopStack(causes=(why, f"not removed: {candidate.reason}"))
     elif candidate.state == UNUSED:
-        yield DestroyHost(causes=("it has no stack",))
+        yield DestroyHost(host=candidate.created or "", causes=("it has no stack",))
 
 
 def _advice(stack: str) -> str:

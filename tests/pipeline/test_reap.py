@@ -142,7 +142,7 @@ def test_hosts_are_destroyed_with_their_stacks_and_without_one(
     run.hosts[SECOND] = Reaped(SECOND, None, "unused", state="unused", removed=False)
     asked: list[str] = []
     report = reap(run, (), force=False, agree=lambda question: bool(asked.append(question)) or True)
-    assert asked == [f"Remove {FIRST} with all data, destroy the hosts of {FIRST}, {SECOND}?"]
+    assert asked == [f"Remove {FIRST} with all data, destroy hosts {FIRST}, {SECOND}?"]
     assert steps(run)[2:] == [f"reap {SECOND} look", f"reap {SECOND} unused"]
     assert destroyed == [FIRST, SECOND]
     assert [outcome.state for outcome in report.outcomes] == ["removed", "removed"]

@@ -200,9 +200,8 @@ def _of_reap(case: Mapping[str, Any]) -> Plan:
 def _candidate(stack: str, said: dict[str, Any], provider: str) -> ReapCandidate:
     error = HostUnreachable(stack, "host does not answer") if said.pop("silent", False) else None
     lifetime = Lifetime(**said.pop("lifetime")) if "lifetime" in said else None
-    return ReapCandidate(
-        stack, Host(stack, "10.0.0.1"), lifetime=lifetime, is_created=provider != "static", error=error, **said
-    )
+    created = {"created": "" if provider != "static" else None, **said}
+    return ReapCandidate(stack, Host(stack, "10.0.0.1"), lifetime=lifetime, error=error, **created)
 
 
 def _of_sync(case: Mapping[str, Any]) -> Plan:

@@ -9,8 +9,7 @@ import pytest
 from tests.real import lab as labs
 from tests.real.lab import Host, Lab, Repository, docker
 
-
-NAMES = {"stacks_share": "shared", "is_over": "over"}
+NAMES = {"stacks_share": "shared", "is_over": "over", "are_over": "all-over"}
 
 
 @pytest.fixture
@@ -90,7 +89,24 @@ def test_a_made_host_is_destroyed_when_its_stack_is_over(lab: Lab, repository: R
     repository.dev("extend", stack, "1s")
     labs.wait_for("it is stopped", lambda: "exited" in str(host.states(stack)), 120)
     refused = repository.dev("reap", code=2)
-    assert f"Remove {stack} with all data, destroy the hosts of {stack}?" in refused.stderr
+    assert f"Remove {stack} with all data, destroy host {stack}?" in refused.stderr
     repository.dev("reap", "--yes")
     assert docker("ps", "--all", "--quiet", "--filter", label) == ""
     assert repository.dev("list", "--json").json == []
+
+
+@pytest.mark.slow
+def test_a_shared_made_host_is_destroyed_when_all_its_stacks_are_over(lab: Lab, repository: Repository) -> None:
+    settings = (repository.root / "config/dev.yml").read_text()
+    repository.commit({"config/dev.yml": f"{settings}placement: {{per_host: 2}}\n"})
+    repository.deploy("--count", "2", "--ttl", "1h", "--yes")
+    (host,) = lab.hosts(repository)
+    first, second = repository.stack(1), repository.stack(2)
+    for stack, other in ((first, True), (second, False)):
+        repository.dev("extend", stack, "1s")
+        labs.wait_for("it is stopped", lambda stack=stack: "exited" in str(host.states(stack)), 120)
+        planned = repository.dev("reap", "--dry-run").stdout
+        assert (f"destroy host {host.name}" in planned) == (not other), planned
+        repository.dev("reap", "--yes")
+        assert bool(lab.hosts(repository)) == other
+    assert "Nothing to remove" in repository.dev("reap", "--yes").stderr
