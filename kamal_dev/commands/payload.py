@@ -74,7 +74,6 @@ SCRIPTS = (
     "process.sh",
     "prune.sh",
     "pull.sh",
-    "reap.sh",
     "records.sh",
     "recover.sh",
     "releases.sh",
@@ -105,7 +104,6 @@ SCRIPTS = (
     "unpack.sh",
     "unsaved.sh",
     "usage.sh",
-    "vacancy.sh",
     "wait.sh",
     "watch.sh",
     "watcher.sh",
@@ -146,7 +144,7 @@ _FACTS = (
 )
 _REMOVE = (
     *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", *_REPLACE, *CONFINED),
-    *("work.sh", "clone.sh", "unsaved.sh"),
+    *("work.sh", "clone.sh", "unsaved.sh", "images.sh", "engine_images.sh", "retention.sh"),
 )
 _OPERATE = (*_SWITCH, "services.sh")
 # What ends a stack.
@@ -186,7 +184,6 @@ _SOURCED = {
         "run.sh",
     ),
     "pull.sh": ("images.sh", "facts.sh", *_FACTS),
-    "reap.sh": (*_EXPIRE, "vacancy.sh"),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": _REMOVE,
