@@ -43,6 +43,7 @@ COMMANDS = {
     "forward": "Forward ports of a stack to this machine",
     "open": "Open a workspace in VS Code",
     "extend": "Give a stack more time before it ends by itself",
+    "reap": "Remove stacks whose lifetime is over, and unused hosts",
     "lock": "Show and release stack locks",
     "audit": "Show the history of changes to stacks",
     "remove": "Remove stacks and the hosts created for them",

@@ -90,6 +90,8 @@ def command(
     is_interactive = sys.stdin.isatty() and not yes
     names = (*hosts, *names)
     options = DeployOptions(names=names, is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
+    if not dry_run:
+        run.start_machines()
     every = NamedStacks(run).deploys(options, SourceChoice.of(ref, worktree, here, names))
     if dry_run:
         return _show_steps(every, flags)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.commands import answers
-from kamal_dev.commands.payload import Scripts, performed, step
+from kamal_dev.commands.payload import Scripts, about, performed, step
 from kamal_dev.commands.stacks import StackState
 from kamal_dev.commands.words import stack_word
 from kamal_dev.model import Lifetime, Step
@@ -11,6 +11,7 @@ from kamal_dev.model.lifetime import NEVER, seconds_of
 from kamal_dev.values import dataclass
 
 UNCHANGED = "-"
+STOP, UNLESS_WORK, ENDED, UNUSED = "stop", "unless-work", "ended", "unused"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,25 @@ def begin(
 ) -> Step:
     """Start to count the limits of a stack after a deploy: those of its flags, of earlier flags, or the configured."""
     return _extend(scripts, stack, (*flags.words, *configured.words, then), performer)
+
+
+def look(scripts: Scripts, stack: str, *, force: bool = False) -> Step:
+    """Ask whether the lifetime of a stack is over, and what would be lost with it; with `force`, not for that.
+
+    The `state` of the result is `over`, `worked`, `kept` or `unused`, see host/reap.sh.
+    """
+    words = (stack_word(stack), "look-ended" if force else "look")
+    return step(scripts, "reap.sh", *words, files=performed(""), label=" ".join(("reap", *words)))
+
+
+def reap(scripts: Scripts, stack: str, mode: str, *, restarts: int = 3, performer: str = "") -> Step:
+    """Carry out the end of a stack: STOP it, or remove it UNLESS_WORK or if it has ENDED.
+
+    UNUSED asks whether its host still has no stack.
+    """
+    words = (stack_word(stack), mode)
+    meta = about({"performer": performer, "restarts": str(restarts)})
+    return step(scripts, "reap.sh", *words, files=meta, label=" ".join(("reap", *words)))
 
 
 def lifetime_of(output: str, stack: str) -> Lifetime | None:

@@ -74,6 +74,7 @@ SCRIPTS = (
     "process.sh",
     "prune.sh",
     "pull.sh",
+    "reap.sh",
     "records.sh",
     "recover.sh",
     "releases.sh",
@@ -104,6 +105,7 @@ SCRIPTS = (
     "unpack.sh",
     "unsaved.sh",
     "usage.sh",
+    "vacancy.sh",
     "wait.sh",
     "watch.sh",
     "watcher.sh",
@@ -144,7 +146,7 @@ _FACTS = (
 )
 _REMOVE = (
     *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", *_REPLACE, *CONFINED),
-    *("work.sh", "clone.sh", "unsaved.sh", "images.sh", "engine_images.sh", "retention.sh"),
+    *("work.sh", "clone.sh", "unsaved.sh"),
 )
 _OPERATE = (*_SWITCH, "services.sh")
 # What ends a stack.
@@ -184,6 +186,7 @@ _SOURCED = {
         "run.sh",
     ),
     "pull.sh": ("images.sh", "facts.sh", *_FACTS),
+    "reap.sh": (*_EXPIRE, "vacancy.sh"),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": _REMOVE,

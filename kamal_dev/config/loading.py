@@ -13,7 +13,6 @@ from kamal_dev.config.document import ConfigValue, over, parse
 from kamal_dev.config.images import PLACEHOLDER_SERVER, Registry
 from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.problems import Reading, described, show
-from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk
@@ -127,7 +126,6 @@ def _check(reading: Reading) -> None:
     _check_naming(reading)
     _check_limits(reading)
     _check_deploy(reading)
-    _check_placement(reading)
     _warn_of_credentials(reading)
 
 
@@ -233,14 +231,6 @@ def _check_limits(reading: Reading) -> None:
     swap = reading.values.get("defaults.memory_swap", "")
     if swap not in ("", "-1") and "defaults.memory" not in reading.values and not reading.has_problem("defaults"):
         _refuse(reading, "defaults.memory_swap", "requires `defaults.memory`")
-
-
-def _check_placement(reading: Reading) -> None:
-    provider = reading.values.get("provider", ProviderConfig()).type
-    if reading.values.get("placement.per_host", 1) > 1 and not PROVIDERS[provider].shares_hosts:
-        shared = ", ".join(f"`{name}`" for name, row in PROVIDERS.items() if row.shares_hosts)
-        message = f"the provider `{provider}` creates a host for each stack: several share a host with {shared} only"
-        _refuse(reading, "placement.per_host", message)
 
 
 def _check_deploy(reading: Reading) -> None:

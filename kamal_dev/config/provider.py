@@ -166,22 +166,21 @@ class ProviderType:
 
     `implementation` is the class in `providers/<type>.py`. `creates_hosts` is false if hosts are listed: those are
     known by their address, and never destroyed. `shares_machine` is true if hosts are as large as this machine.
-    `shares_hosts` is true if several stacks can be placed on one host. `listed_in` names what lists the hosts.
+    `listed_in` names what lists the hosts.
     """
 
     options: type
     implementation: str
     creates_hosts: bool = True
     shares_machine: bool = False
-    shares_hosts: bool = False
     listed_in: str = "`provider.hosts`"
 
 
 DEFAULT = "docker"
 PROVIDERS = {
     DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
-    "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False, shares_hosts=True),
-    "swarm": ProviderType(SwarmOptions, "SwarmProvider", creates_hosts=False, shares_hosts=True, listed_in="the swarm"),
+    "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False),
+    "swarm": ProviderType(SwarmOptions, "SwarmProvider", creates_hosts=False, listed_in="the swarm"),
 }
 
 

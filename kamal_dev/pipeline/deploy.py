@@ -47,6 +47,7 @@ def deploy_all(every: Sequence[Source]) -> Report:
     if not decided:
         return stages.report()
     located = find_hosts([item.source for item in decided], is_deep=decided[0].source.options.is_interactive)
+    require_terminal(located)
     decided = [replace(item, source=source) for item, source in zip(decided, located, strict=True)]
     planned = stages.through(decided, SourceDeploy.planned)
     if not planned:
@@ -87,8 +88,8 @@ def _carried_out(planned: Sequence[PlannedDeploy], stages: Stages, started: floa
         # An interrupt ends the records of all; a source that fails ends its own.
         records = {item: stack.enter_context(item.record()) for item in planned}
         try:
-            creating = sum(len(item.source.scope.creating) for item in planned)
-            first.run.provider.make_room(creating, first.options.consent)
+            creating = {name for item in planned for name in item.source.scope.new_hosts}
+            first.run.provider.make_room(len(creating), first.options.consent)
             reach = SharedReach.of([item.source for item in planned])
             reports = stages.through(planned, lambda item: _recorded(item, records[item], reach, started))
         except DevError as error:

@@ -11,7 +11,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look, overview
 from kamal_dev.plan.placement import at
 from kamal_dev.project import HERE, Project
-from kamal_dev.project.state import CachedHost, State
+from kamal_dev.project.state import CachedHost, HostsByStack, State
 
 OPTIONAL = ("REF", "LEFT", "PORTS")
 NOT_THERE = ("absent", "off", "unreachable", "unknown")
@@ -80,13 +80,12 @@ def _ports(stack: StackStatus) -> str:
 def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[CachedHost]:
     """Return the remembered stacks that their host or its provider says are gone."""
     statuses = tuple(statuses)
-    absent = [stack for stack in statuses if stack.state == "absent"]
+    absent = HostsByStack((stack.name, stack.host) for stack in statuses if stack.state == "absent")
     names = {stack.name for stack in statuses}
     return {
         item
         for item in known.hosts
-        if any(item.is_at(stack.name, stack.host) for stack in absent)
-        or (item.is_created and item.provider == provider and item.stack not in names)
+        if absent.has(item) or (item.is_created and item.provider == provider and item.stack not in names)
     }
 
 
@@ -94,12 +93,12 @@ def _moved(known: State, statuses: Iterable[StackStatus], machines: Iterable[Hos
     """Return the remembered stacks that are no longer on a host that shares stacks and answers."""
     statuses = tuple(statuses)
     silent = [stack.host for stack in statuses if not stack.is_known]
+    places = HostsByStack((stack.name, stack.host) for stack in statuses)
     answering = [machine for machine in machines if not any(at(machine, host.name) == host for host in silent)]
     return {
         item
         for item in known.hosts
-        if any(item.is_at(item.stack, machine) for machine in answering)
-        and not any(item.is_at(stack.name, stack.host) for stack in statuses)
+        if any(item.is_at(item.stack, machine) for machine in answering) and not places.has(item)
     }
 
 

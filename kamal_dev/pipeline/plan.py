@@ -80,7 +80,8 @@ class DeployScope:
     `engine` waits for the platform of the local engine; it returns an empty string if nothing is built. Raises
     EngineError. `observed` are the stacks about which their hosts have answered already, or that have no host for a
     reason; `new` are those that were placed on a host that they are not on yet. `surveyed` is what is on hosts that
-    share stacks. `stacks` are all stacks of the project, as far as they are known.
+    share stacks. `stacks` are all stacks of the project, as far as they are known. `machines` are the shared hosts that
+    have to be created, by the stacks of all sources that get them.
     """
 
     releases: dict[str, Release]
@@ -91,6 +92,7 @@ class DeployScope:
     new: tuple[str, ...] = ()
     surveyed: SurveyedHosts = field(default_factory=SurveyedHosts)
     stacks: Mapping[str, Host] = field(default_factory=dict)
+    machines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +103,11 @@ class DeployScope:
     def creating(self) -> tuple[str, ...]:
         """The stacks that have no host yet."""
         return tuple(name for name, host in self.hosts.items() if host is None)
+
+    @property
+    def new_hosts(self) -> tuple[str, ...]:
+        """The hosts that have to be created, by their stacks, or by their names if stacks share them."""
+        return tuple(dict.fromkeys(self.machines.get(name, name) for name in self.creating))
 
     @property
     def placed(self) -> dict[str, Host]:
@@ -138,11 +145,15 @@ class SourceScope:
         _warn_of_others(self.run, self.options, deployed, existing)
         behind = self.run.remembered_on(item.host for item in stacks.surveyed.silent if item.is_unknown)
         known = {**behind, **existing, **stacks.placement.hosts}
-        hosts = {name: stacks.placement.hosts.get(name, host) for name, host in self.scope.hosts.items()}
+        machines = stacks.placement.created
+        hosts = {
+            name: None if name in machines else stacks.placement.hosts.get(name, Host(name, ""))
+            for name in self.scope.hosts
+        }
         observed = {name: item for name, item in stacks.observed.items() if name in hosts}
         new = tuple(name for name in stacks.placement.new if name in hosts)
         scope = replace(self.scope, hosts=hosts, observed=observed, new=new, surveyed=stacks.surveyed, stacks=known)
-        return replace(self, scope=scope)
+        return replace(self, scope=replace(scope, machines=machines))
 
 
 @dataclass(frozen=True)
@@ -233,19 +244,21 @@ def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> Deplo
 
 def find_hosts(sources: Sequence[SourceScope], *, is_deep: bool) -> list[SourceScope]:
     """Return the scopes with the host of each stack, if hosts share stacks: asks each of them once."""
-    first = sources[0].run
+    first, config = sources[0].run, sources[0].run.project.config
     machines = first.provider.machines()
-    if not machines:
+    may_create = config.provider.creates_hosts and config.placement.per_host > 1
+    if not machines and not may_create:
         return list(sources)
     releases = {name: release for item in sources for name, release in item.scope.releases.items()}
     stacks = placed(
         first.connections,
         machines,
-        first.project.config.placement,
+        config.placement,
         releases,
         on=sources[0].options.on,
         is_deep=is_deep,
         inventory=first.provider.inventory(),
+        creatable=first.provider.creatable() if may_create else (),
     )
     return [item.on(stacks, tuple(releases)) for item in sources]
 
@@ -310,6 +323,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         recreate=options.recreate,
         watcher=watcher_version(run.connections.scripts),
         is_shared=project.config.placement.per_host > 1,
+        machines=scope.machines,
     )
     rendered = RenderedReleases(project)
     return Planner(project, rendered, of_services, metadata, workspace, needs, request, stacks=scope.stacks)
@@ -349,8 +363,8 @@ def require_terminal(sources: Iterable[SourceScope]) -> None:
         if item.scope.creating and not item.options.is_interactive and item.run.project.config.deploy.confirm != "never"
     ]
     if asking:
-        creating = tuple(name for item in asking for name in item.scope.creating)
-        asking[0].options.agree(_creating(asking[0].run.project, creating))
+        creating = dict.fromkeys(name for item in asking for name in item.scope.new_hosts)
+        asking[0].options.agree(_creating(asking[0].run.project, tuple(creating)))
 
 
 def confirm(sources: Sequence[tuple[SourceScope, Plan]], before_asking: Callable[[], None] = lambda: None) -> None:
@@ -381,5 +395,5 @@ def _questions(project: Project, plan: Plan, *, is_always: bool) -> Iterable[str
         yield "Deploy this?"
 
 
-def _creating(project: Project, stacks: tuple[str, ...]) -> str:
-    return f"Create {', '.join(stacks)} with {project.config.provider.type}?"
+def _creating(project: Project, hosts: tuple[str, ...]) -> str:
+    return f"Create {', '.join(hosts)} with {project.config.provider.type}?"

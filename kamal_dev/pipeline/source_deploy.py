@@ -41,6 +41,7 @@ from kamal_dev.pipeline.run.initialize import initialize
 from kamal_dev.pipeline.run.record import DeployRecord
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.placement import at
 from kamal_dev.plan.plan import Plan
 from kamal_dev.project import Project, untrusted
 from kamal_dev.shell.fanout import Background, each, once
@@ -73,22 +74,28 @@ class Turns:
 
 @dataclass(frozen=True, eq=False)
 class SharedReach:
-    """Hold how all sources reach hosts: claims of names, images over SSH, and one tunnel for each host."""
+    """Hold how all sources reach hosts: claims of names, images over SSH, and one tunnel for each host.
+
+    `created` creates the hosts that stacks of several sources share, once, and returns them by their names.
+    """
 
     claimed: Callable[[], tuple[Mapping[str, Host], Mapping[str, DevError]]]
     transfer: ImageTransfer
     tunnel: RegistryTunnel
     setups: MachineSetups
+    created: Callable[[], Mapping[str, Host | DevError]]
 
     @classmethod
     def of(cls, scopes: list[SourceScope]) -> SharedReach:
         """Return the reach of these sources, whose hosts and registry are those of the first one."""
         run, options = scopes[0].run, scopes[0].options
+        machines = tuple(dict.fromkeys(scopes[0].scope.machines.values()))
         return cls(
             once(lambda: _claimed(scopes)),
             ImageTransfer(run.tools, run.connections),
             RegistryTunnel(run.project, run.output, run.remote, is_wanted=not options.skip_push),
             MachineSetups(),
+            once(lambda: run.provider.ensure(machines)),
         )
 
 
@@ -277,12 +284,20 @@ class PlannedDeploy:
         """
         scope = self._scope
         made: dict[str, Host | DevError] = {}
-        if scope.not_on:
+        if own := tuple(name for name in scope.not_on if name not in scope.machines):
             with self.decided.turns.creating:
-                made |= self._run.provider.ensure(scope.not_on)
+                made |= self._run.provider.ensure(own)
+        if shared := {name: scope.machines[name] for name in scope.not_on if name not in own}:
+            created = reach.created()
+            made |= {name: _of_stack(created[machine], name) for name, machine in shared.items()}
         moved, errors = reach.claimed()
         made |= {name: host for name, host in moved.items() if name in scope.names}
         return made | {name: error for name, error in errors.items() if name in scope.names}
+
+
+def _of_stack(created: Host | DevError, stack: str) -> Host | DevError:
+    """Return a host that stacks share under the name of one of them."""
+    return at(created, stack) if isinstance(created, Host) else created
 
 
 def _prepare_all(

@@ -158,13 +158,14 @@ def look_everywhere(run: Run, *, is_measured: bool = False) -> list[StackStatus]
     def one(machine: Host) -> list[StackStatus]:
         known = inventory.get(machine.name)
         if known and known.error:
-            return [StackStatus(machine.name, machine, "unreachable", reason=known.error.message)]
+            state = "unreachable" if machine.address else "off"
+            return [StackStatus(machine.name, machine, state, reason=known.error.message)]
         return _look(run.connections, [(machine.name, machine)], is_measured=is_measured, names=())
 
     answers = each(run.provider.machines(), one, limit=run.connections.limit)
     statuses = [stack for answer in answers if isinstance(answer, list) for stack in answer]
-    silent = [stack for stack in statuses if not stack.is_known]
-    stacks = {stack.name: stack for stack in statuses if stack.is_known and _is_of(run.project, stack)}
+    silent = [stack for stack in statuses if not stack.is_known or stack.state == "off"]
+    stacks = {stack.name: stack for stack in statuses if stack not in silent and _is_of(run.project, stack)}
     for item in silent:
         expected = known_on(run.project, inventory.get(item.name))
         if expected is None:

@@ -102,8 +102,12 @@ def _on_new_host(observation: Observation, candidate: Candidate, request: Deploy
         yield StartHost(causes=("switched off",))
         yield application(candidate, ("state is known once the host runs",))
         return
-    cause = ("new host",)
-    yield CreateHost(provider=request.provider, causes=("no host yet",))
+    machine = request.machines.get(observation.stack, "")
+    cause = (f"new host {machine}" if machine else "new host",)
+    if request.creates_host_of(observation.stack):
+        yield CreateHost(
+            provider=request.provider, host=machine, causes=("no host has room" if machine else "no host yet",)
+        )
     yield Bootstrap(causes=cause)
     yield from _pull(candidate.release.third_party, cause)
     if candidate.release.workspace and request.source in ("git", "sync"):

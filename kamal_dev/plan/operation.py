@@ -86,11 +86,12 @@ class CreateHost(Operation):
 
     verb: ClassVar[str] = "create"
     provider: str
+    host: str = ""
 
     @property
     def target(self) -> str:
-        """The host, and who creates it."""
-        return f"host with {self.provider}"
+        """The host, with its name if stacks share it, and who creates it."""
+        return " ".join(filter(None, ("host", self.host, "with", self.provider)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +206,18 @@ class RollBack(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopStack(Operation):
+    """Stop the containers of a stack."""
+
+    verb: ClassVar[str] = "stop"
+
+    @property
+    def target(self) -> str:
+        """What is stopped."""
+        return "containers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemoveStack(Operation):
     """Stop a stack and remove it from its host."""
 
@@ -222,11 +235,12 @@ class DestroyHost(Operation):
     """Have the provider destroy a host that it created."""
 
     verb: ClassVar[str] = "destroy"
+    host: str = ""
 
     @property
     def target(self) -> str:
-        """The host."""
-        return "host"
+        """The host, with its name if stacks shared it."""
+        return f"host {self.host}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from kamal_dev.model import Host
 from kamal_dev.values import dataclass
 
 MOVE = "raise `placement.per_host`, or add hosts"
+LOWER = "lower `placement.require`, or raise the sizes in `provider`"
 COME_BACK = "start the host, or remove it for good and deploy again"
 SHOWN = 8  # hosts in a message
 
@@ -26,7 +27,7 @@ class HostContents:
     host: Host
     stacks: tuple[str, ...] = ()
     memory: int = 0
-    cpus: int = 0
+    cpus: float = 0
     disk_free: int = 0
     error: DevError | None = None
     closed: str = ""
@@ -57,18 +58,30 @@ class PlacementRules:
 
 @dataclass(frozen=True)
 class Placement:
-    """Hold the host of each stack, named after it, and why the others have none. `new` are not on their host yet."""
+    """Hold the host of each stack, named after it, and why the others have none. `new` are not on their host yet.
+
+    `created` are the names of hosts that have to be created, by the stacks that get them.
+    """
 
     hosts: Mapping[str, Host] = field(default_factory=dict)
     errors: Mapping[str, DevError] = field(default_factory=dict)
     new: tuple[str, ...] = ()
+    created: Mapping[str, str] = field(default_factory=dict)
 
 
-def place(names: Iterable[str], contents: Sequence[HostContents], rules: PlacementRules, *, on: str = "") -> Placement:
+def place(
+    names: Iterable[str],
+    contents: Sequence[HostContents],
+    rules: PlacementRules,
+    *,
+    on: str = "",
+    creatable: Iterable[HostContents] = (),
+) -> Placement:
     """Return the host of each stack: where it is found, else the fittest host with room for it.
 
     The order of `names` has no influence. A stack that is not found has no host while one does not answer, because it
-    may be there. `on` is a name of the only host for new stacks, whether the others answer or not.
+    may be there. `on` is a name of the only host for new stacks, whether the others answer or not. `creatable` are the
+    hosts that can be created, of which the next one is used if no other has room.
     """
     homes = located(contents)
     wanted = sorted({*names}, key=natural)
@@ -78,17 +91,63 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
     missing = [name for name in wanted if name not in homes]
     if silent := [item for item in contents if item.is_unknown]:
         return Placement(hosts, {**errors, **{name: _unknown(name, silent) for name in missing}})
-    stacks = {item.host: len(item.stacks) for item in contents}
+    rooms = _Rooms(contents, rules, () if on else creatable)
+    created: dict[str, str] = {}
     for name in missing:
-        fitting = [item for item in contents if not _lacks(item, stacks[item.host], rules)]
-        if not fitting:
-            errors[name] = _no_room(name, contents, stacks, rules)
-            continue
+        chosen = rooms.take()
+        if chosen is None:
+            errors[name] = rooms.none_for(name)
+        elif chosen in rooms.created:
+            created[name] = chosen.name
+        else:
+            hosts[name] = at(chosen, name)
+    return Placement(hosts, errors, tuple(name for name in missing if name in hosts), created)
+
+
+class _Rooms:
+    """Give rooms on hosts to stacks, one after another; the next host is created once no other has room."""
+
+    def __init__(
+        self, contents: Iterable[HostContents], rules: PlacementRules, creatable: Iterable[HostContents]
+    ) -> None:
+        self._contents = list(contents)
+        self._rules = rules
+        self._creatable = iter(creatable)
+        self._stacks = {item.host: len(item.stacks) for item in self._contents}
+        self._unfit: HostContents | None = None
+        self.created: list[Host] = []
+
+    def take(self) -> Host | None:
+        """Return the fittest host for one more stack, None if no host has room."""
+        fitting = [item for item in self._contents if not _lacks(item, self._stacks[item.host], self._rules)]
         # The first of several equal hosts is the first in the list.
-        chosen = min(fitting, key=lambda item: -stacks[item.host] if rules.packs else stacks[item.host])
-        stacks[chosen.host] += 1
-        hosts[name] = at(chosen.host, name)
-    return Placement(hosts, errors, tuple(name for name in missing if name in hosts))
+        chosen = min(fitting, key=lambda item: self._rank(item.host)).host if fitting else self._next()
+        if chosen is not None:
+            self._stacks[chosen] += 1
+        return chosen
+
+    def none_for(self, name: str) -> ProviderError:
+        """Return why there is no room for a stack."""
+        if self._unfit:
+            lacks = _lacks(self._unfit, 0, self._rules)[0]
+            return ProviderError(f"no host has room for {name}: a new host {lacks}", hint=LOWER)
+        return _no_room(name, self._contents, self._stacks, self._rules)
+
+    def _rank(self, host: Host) -> int:
+        return -self._stacks[host] if self._rules.packs else self._stacks[host]
+
+    def _next(self) -> Host | None:
+        """Return a new host, None if there is none that is large enough."""
+        new = None if self._unfit else next(self._creatable, None)
+        if new is None:
+            return None
+        if _lacks(new, 0, self._rules):
+            self._unfit = new
+            return None
+        self._contents.append(new)
+        self._stacks[new.host] = 0
+        self.created.append(new.host)
+        return new.host
 
 
 def located(contents: Iterable[HostContents]) -> dict[str, Host]:
@@ -134,7 +193,7 @@ def _lacking(item: HostContents, stacks: int, rules: PlacementRules) -> Iterator
     if item.memory < rules.memory * (stacks + 1):
         yield f"has {_gigabytes(item.memory)} of memory, and {stacks + 1} x {_gigabytes(rules.memory)} are needed"
     if item.cpus < rules.cpus * (stacks + 1):
-        yield f"has {item.cpus} CPUs, and {stacks + 1} x {rules.cpus:g} are needed"
+        yield f"has {item.cpus:g} CPUs, and {stacks + 1} x {rules.cpus:g} are needed"
     if item.disk_free < rules.disk:
         yield f"has {_gigabytes(item.disk_free)} of free disk space, and {_gigabytes(rules.disk)} are needed"
 

@@ -111,8 +111,9 @@ class Plan:
 
     @property
     def new_hosts(self) -> tuple[str, ...]:
-        """The stacks whose hosts will be created."""
-        return tuple(item.stack for item in self.stacks if item.first(CreateHost))
+        """The hosts that will be created: by their stacks, or by their names if stacks share them."""
+        creations = ((item.stack, item.first(CreateHost)) for item in self.stacks)
+        return tuple(creation.host or stack for stack, creation in creations if creation)
 
     @property
     def disturbs(self) -> tuple[tuple[str, ApplyRelease], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 
 from kamal_dev.model import Image, Release
@@ -47,7 +48,8 @@ class DeployRequest:
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
     `over_ssh`, to the hosts themselves; `recreate` recreates every container. `watcher` is the version of the
-    watcher that hosts get, empty for none. `is_shared`: a host has several stacks.
+    watcher that hosts get, empty for none. `is_shared`: a host has several stacks. `machines` are the shared hosts
+    that have to be created, by the stacks that get them.
     """
 
     images: tuple[PlannedImage, ...] = ()
@@ -59,6 +61,12 @@ class DeployRequest:
     recreate: bool = False
     watcher: str = ""
     is_shared: bool = False
+    machines: Mapping[str, str] = field(default_factory=dict)
+
+    def creates_host_of(self, stack: str) -> bool:
+        """Return whether a stack without a host is the first one that gets its new host."""
+        machine = self.machines.get(stack)
+        return machine is None or stack == next(name for name, other in self.machines.items() if other == machine)
 
     @property
     def unbuilt(self) -> tuple[str, ...]:

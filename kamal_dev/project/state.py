@@ -66,6 +66,19 @@ class CachedHost:
         return (self.address, self.port) == (host.address, host.port)
 
 
+class HostsByStack:
+    """Find remembered hosts among others, of which there may be a thousand."""
+
+    def __init__(self, hosts: Iterable[tuple[str, Host]]) -> None:
+        self._hosts: dict[str, list[Host]] = {}
+        for stack, host in hosts:
+            self._hosts.setdefault(stack, []).append(host)
+
+    def has(self, item: CachedHost) -> bool:
+        """Return whether a remembered host is one of them."""
+        return any(item.is_at(item.stack, host) for host in self._hosts.get(item.stack, ()))
+
+
 @dataclass(frozen=True)
 class State:
     """Hold what is remembered; every change increments `serial`.
@@ -96,7 +109,8 @@ class State:
     def ended(self, hosts: Iterable[CachedHost], results: Iterable[tuple[str, str]]) -> State:
         """Record how a deploy ended, and on which hosts."""
         reached = tuple(hosts)
-        others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in reached))
+        places = HostsByStack((new.stack, new.host) for new in reached)
+        others = (known for known in self.hosts if not places.has(known))
         return replace(
             self.created(known.stack for known in reached),
             hosts=_by_name((*others, *reached)),
@@ -112,7 +126,8 @@ class State:
         """Remove stacks together with the hosts that they were removed from."""
         removed = tuple(stacks)
         names = {stack for stack, _ in removed}
-        hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in removed))
+        places = HostsByStack(removed)
+        hosts = tuple(known for known in self.hosts if not places.has(known))
         return replace(
             self.created(names), hosts=hosts, results=tuple(item for item in self.results if item[0] not in names)
         )

@@ -5,7 +5,7 @@ To add a provider, add a file here and a row in PROVIDERS of config/provider.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -43,7 +43,7 @@ class Provider(Protocol):
         ...
 
     def make_room(self, count: int, agree: Agree) -> None:
-        """Raise ProviderError if there is no room for `count` more hosts.
+        """Raise ProviderError if there is no room for `count` more hosts; comes before anything is built.
 
         A limit of this machine is only changed after a question, if `agree` returns true.
         """
@@ -63,7 +63,15 @@ class Provider(Protocol):
     def machines(self) -> tuple[Host, ...]:
         """Return the hosts that stacks are placed on, named after their addresses; none if each stack has its own.
 
-        `ensure` and `stacks` are not used then: only the hosts know which stacks they have.
+        `stacks` is not used then: only the hosts know which stacks they have. One that is switched off has no address;
+        `ensure` takes the names of `machines` and of those that are `creatable`.
+        """
+        ...
+
+    def creatable(self) -> Iterable[HostContents]:
+        """Return the hosts, one after another, that `ensure` would create for stacks that `machines` have no room for.
+
+        Only asked if stacks share hosts that a provider creates.
         """
         ...
 

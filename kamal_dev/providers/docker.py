@@ -6,18 +6,19 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import ip_address
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kamal_dev.commands.docker import docker
-from kamal_dev.errors import ConfigError, DevError, EngineError, Problem, ProviderError
+from kamal_dev.errors import ConfigError, DevError, EngineError, NoAnswer, Problem, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.plan.placement import HostContents
+from kamal_dev.plan.placement import HostContents, natural
 from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from kamal_dev.output import Output
 
 ADMIT = Path(__file__).with_name("admit.sh")
-HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
+HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = machine.HOST_LABEL, "kamal-dev.service", "kamal-dev.project"
 ADDRESS = "127.0.0.1"  # not the container's own address, which cannot be reached on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 NAMING = (
     "`naming.pattern` must produce 1 to 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit"
 )
+MACHINE = re.compile(r"host-[0-9]+\.")  # the name of a host that stacks share
+MOST = 999  # hosts of a project
+SHORTEN = "choose a shorter `service`, or set `placement.per_host` to 1"
+RAISE = "set it to 2 or more, and remove the stacks that share a host before you lower it"
 AT_ONCE = 8
 COMMAND_TIMEOUT, CREATE_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: of a host that is needed, and of one that is only listed
@@ -72,11 +77,15 @@ class DockerProvider:
         # Hashed, because a project may be identified by the URL of its remote, which may contain a token.
         self._project = _short(project) if project else identity.read(directory, _short(str(_folder(directory))))
         self._image = ""
+        self._per_host = config.placement.per_host
         self._met: dict[_Container, Host] = {}
+        self._listed: tuple[Host, ...] | None = None
 
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse names that are invalid for hosts."""
-        refused = [name for name in names if not NAME.fullmatch(name)]
+        if self._is_shared and not NAME.fullmatch(self._machine_name(MOST)):
+            raise ProviderError(f"`{self._machine_name(MOST)}` is too long for the name of a host", hint=SHORTEN)
+        refused = [name for name in names if not NAME.fullmatch(name) and not self._is_shared]
         if refused:
             message, hint = f"`{refused[0]}` cannot be the name of a host", NAMING
             if where := self._naming:
@@ -90,6 +99,7 @@ class DockerProvider:
         A failure does not stop the others. Raises EngineError without an engine.
         """
         containers = self._containers()
+        self._listed = None
         key = keys.ensure(self._directory)
         identity.keep(self._directory, self._project)
         flags = self._flags() if not containers.keys() >= {*names} else ()
@@ -114,23 +124,58 @@ class DockerProvider:
         return host
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return this project's hosts by name; a host that does not answer at once has no address."""
-        containers = sorted(self._containers().values(), key=lambda container: container.host)
+        """Return this project's hosts by name; a host that does not answer at once has no address.
+
+        Raises ProviderError if a host was created for several stacks and a host takes only one now.
+        """
+        if self._is_shared:
+            return ()
+        hosts = self._existing()
+        if shared := next((host.name for host in hosts if MACHINE.match(host.name)), ""):
+            raise ProviderError(f"{shared} was created for several stacks, but `placement.per_host` is 1", hint=RAISE)
+        return tuple((host.name, host) for host in hosts)
+
+    def machines(self) -> tuple[Host, ...]:
+        """Return this project's hosts if they take several stacks; one that does not answer at once has no address."""
+        if self._is_shared and self._listed is None:
+            self._listed = self._existing()
+        return self._listed or ()
+
+    def creatable(self) -> Iterator[HostContents]:
+        """Return the next hosts by number, as large as `provider` and this machine let them be."""
+        taken = {machine.name for machine in self.machines()}
+        sizes, _ = machine.limited(self._options, self._machine.capacity)
+        memory, cpus, disk = machine.size(sizes, self._machine)
+        for name in map(self._machine_name, count(1)):
+            if name not in taken:
+                yield HostContents(Host(name, ""), (), memory, cpus, disk)
+
+    def inventory(self) -> dict[str, HostContents]:
+        """Return the hosts that are switched off: nobody knows what they have."""
+        off = (machine for machine in self.machines() if not machine.address)
+        return {machine.name: HostContents(machine, error=self._is_off(machine.name)) for machine in off}
+
+    @staticmethod
+    def _is_off(name: str) -> NoAnswer:
+        return NoAnswer(name, f"{name} is not running or does not answer", hint="`dev deploy` starts it")
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._per_host > 1
+
+    def _machine_name(self, number: int) -> str:
+        """Return the name of a host that stacks share; no stack has such a name."""
+        return f"host-{number}.{self._service}"
+
+    def _existing(self) -> tuple[Host, ...]:
+        containers = sorted(self._containers().values(), key=lambda container: natural(container.host))
         # Reading creates nothing, because a dry run reads, too.
         if not containers:
             return ()
         identity.keep(self._directory, self._project)
         key = keys.ensure(self._directory)
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
-        return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
-
-    def machines(self) -> tuple[Host, ...]:
-        """Return none: each stack has its own host."""
-        return ()
-
-    def inventory(self) -> dict[str, HostContents]:
-        """Return nothing: only the hosts know what they have."""
-        return {}
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
 
     def registrar(self) -> None:
         """Return none: the hosts keep claims."""
@@ -148,7 +193,7 @@ class DockerProvider:
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Remove the containers of these hosts with their volumes."""
-        containers = self._containers()
+        containers, self._listed = self._containers(), None
         outcomes = each([containers[name] for name in names if name in containers], self._remove, limit=AT_ONCE)
         failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
         if failures:

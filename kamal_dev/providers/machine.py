@@ -16,12 +16,14 @@ from kamal_dev.providers import Agree, Capacity
 from kamal_dev.shell import Shell
 from kamal_dev.values import dataclass
 
+HOST_LABEL = "kamal-dev.host"
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 PROCESSES = Path("/proc")
 MEMORY = Path("/proc/meminfo")
 SHOWN = "{{.CgroupVersion}} {{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}"
-PER_HOST = 14  # inotify instances of a booted host: systemd with its services, and the engine inside
+PER_HOST = 15  # inotify instances of a booted host: systemd with its services, and the engine inside
 ENOUGH = 8192
+UNKNOWN = 1 << 62
 LEAST_MEMORY, LEAST_DISK = 384 << 20, 1 << 30  # bytes for one more host
 
 
@@ -29,12 +31,14 @@ LEAST_MEMORY, LEAST_DISK = 384 << 20, 1 << 30  # bytes for one more host
 class Machine:
     """Hold what the engine reports about its machine.
 
-    `root` is the folder where it keeps images, None if that is not on this machine.
+    `root` is the folder where it keeps images, None if that is not on this machine. `hosts` is how many hosts of all
+    projects run there.
     """
 
     cgroup: str
     capacity: Capacity
     root: Path | None
+    hosts: int = 0
 
 
 def read(shell: Shell) -> Machine:
@@ -46,7 +50,8 @@ def read(shell: Shell) -> Machine:
         stat = os.statvfs(root)
         disk = stat.f_blocks * stat.f_frsize
     capacity = Capacity(_number(fields[1]), _number(fields[2]), disk, Path("/dev/nvidia0").exists())
-    return Machine(fields[0], capacity, root)
+    running = shell.run(docker("ps", "--quiet", "--filter", f"label={HOST_LABEL}"), timeout=30) if root else None
+    return Machine(fields[0], capacity, root, len(running.output.split()) if running else 0)
 
 
 def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -62,6 +67,13 @@ def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, s
     return limits, tuple(cut)
 
 
+def size(sizes: Mapping[str, str], machine: Machine) -> tuple[int, float, int]:
+    """Return the memory (bytes), CPUs and free disk space (bytes) of a new host; unknown values count as sufficient."""
+    limit, cpus = sizes.get("memory", ""), sizes.get("cpus", "")
+    memory = _bytes(limit) if limit else machine.capacity.memory
+    return memory or UNKNOWN, float(cpus or machine.capacity.cpus) or UNKNOWN, _free_disk(machine)
+
+
 def make_room(machine: Machine, count: int, agree: Agree) -> None:
     """Refuse `count` more hosts that could not boot; a kernel limit is raised as root if the user agrees.
 
@@ -70,10 +82,9 @@ def make_room(machine: Machine, count: int, agree: Agree) -> None:
     if not count or not machine.root:
         return
     _require(_free_memory(), LEAST_MEMORY * count, count, "memory", "free some, or deploy fewer stacks")
-    free = os.statvfs(machine.root)
     advice = f"`docker system df` shows disk usage in {machine.root}"
-    _require(free.f_bavail * free.f_frsize, LEAST_DISK * count, count, "disk space", advice)
-    _make_instances(PER_HOST * count, count, agree)
+    _require(_free_disk(machine), LEAST_DISK * count, count, "disk space", advice)
+    _make_instances(machine, count, agree)
 
 
 def _require(free: int, least: int, count: int, what: str, advice: str) -> None:
@@ -83,12 +94,14 @@ def _require(free: int, least: int, count: int, what: str, advice: str) -> None:
         raise ProviderError(f"{message}{_gigabytes(least)}", hint=advice, left_behind="no host was created")
 
 
-def _make_instances(more: int, count: int, agree: Agree) -> None:
-    limit, used = _limit(), _used()
-    if limit is None or used is None or used + more <= limit:
+def _make_instances(machine: Machine, count: int, agree: Agree) -> None:
+    limit, used, more = _limit(), _used(), PER_HOST * count
+    about = "" if used is not None else "about "
+    used = PER_HOST * machine.hosts if used is None else used
+    if limit is None or used + more <= limit:
         return
-    hosts = f"{count} more host{'s' if count > 1 else ''}"
-    usage = f"{used} of {limit} inotify instances are in use on this machine, and {hosts} need about {more}"
+    hosts = f"{count} more host{'s need' if count > 1 else ' needs'}"
+    usage = f"{about}{used} of {limit} inotify instances are in use on this machine, and {hosts} about {more}"
     wanted = max(ENOUGH, used + more)
     raised = f"fs.inotify.max_user_instances from {limit} to {wanted}"
     if os.geteuid() == 0 and agree(f"{usage}. Raise {raised} until the next boot?"):
@@ -133,7 +146,14 @@ def _free_memory() -> int:
         for line in MEMORY.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) << 10
-    return 1 << 62
+    return UNKNOWN
+
+
+def _free_disk(machine: Machine) -> int:
+    if not machine.root:
+        return UNKNOWN
+    stat = os.statvfs(machine.root)
+    return stat.f_bavail * stat.f_frsize
 
 
 def _bytes(text: str) -> int:

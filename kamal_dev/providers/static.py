@@ -62,6 +62,10 @@ class StaticProvider:
         """Return the listed hosts if they take several stacks."""
         return self._machines if self._config.placement.per_host > 1 else ()
 
+    def creatable(self) -> tuple[HostContents, ...]:
+        """Return none: these hosts are what they are."""
+        return ()
+
     def make_room(self, count: int, agree: Agree) -> None:
         """Do nothing: no host is created."""
 

@@ -98,6 +98,10 @@ class SwarmProvider:
         """Return the manager: it keeps the claims of names for all nodes."""
         return self.manager
 
+    def creatable(self) -> tuple[HostContents, ...]:
+        """Return none: these hosts are what they are."""
+        return ()
+
     def make_room(self, count: int, agree: Agree) -> None:
         """Do nothing: no host is created."""
 

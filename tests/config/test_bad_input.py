@@ -176,11 +176,6 @@ password_env: X
             "config/dev.yml:2: defaults.memory: must be an amount, not a list",
         ),
         (
-            "service: a\nplacement: {per_host: 2}\n",
-            "config/dev.yml:2: placement.per_host: the provider `docker` creates a host for each stack: "
-            "several share a host with `static`, `swarm` only",
-        ),
-        (
             "service: a\nprovider:\n  type: swarm\n",
             "config/dev.yml:3: provider.manager: is required",
         ),

@@ -16,7 +16,8 @@ every_shell = pytest.mark.parametrize("shell", SHELLS)
 def told(tmp_path: Path, script: str, shell: str = "sh") -> list[str]:
     """Return what a script prints that has the functions of a stack."""
     (tmp_path / ".kamal-dev/blog-1/releases").mkdir(parents=True, exist_ok=True)
-    begin = 'here=$0; for each in lib stack lifetime idle; do . "$here/$each.sh"; done; here=$1; use_stack blog-1\n'
+    sourced = "lib stack audit lifetime idle vacancy"
+    begin = f'here=$0; for each in {sourced}; do . "$here/$each.sh"; done; here=$1; use_stack blog-1\n'
     argv = (*shell.split(), "-u", "-c", begin + script, str(FOLDER), str(tmp_path))
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///none"}
     ended = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment, timeout=30)
@@ -152,3 +153,29 @@ def test_only_connections_from_outside_of_the_networks_of_a_container_count(
     (tmp_path / "route").write_text(ROUTES)
     script = f'find_networks "$1/route"; if is_outside {address}; then echo yes; else echo no; fi'
     assert told(tmp_path, script, shell) == ["yes" if is_outside else "no"]
+
+
+OLD = "look_at_process() { stat_started=0; }; find ~/.kamal-dev -exec touch -d '1 hour ago' {} +\n"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("script", "use"),
+    [
+        (OLD, ""),
+        (OLD + ": >~/.kamal-dev/.engine", "its host was used less than 15 minutes ago"),
+        (OLD + "mkdir ~/.kamal-dev/.watcher; : >~/.kamal-dev/.watcher/log; touch -d '1 hour ago' ~/.kamal-dev", ""),
+        (OLD + "mkdir -p ~/.kamal-dev/blog-2/releases", "it has blog-2"),
+        (OLD + "mkdir -p $home/lock", "it has blog-1"),
+        (
+            OLD + "look_at_process() { read -r up _ </proc/uptime; stat_started=$((${up%.*} * 100 - 6000)); }",
+            "its host was started less than 15 minutes ago",
+        ),
+        ("look_at_process() { return 1; }", "its host was started less than 15 minutes ago"),
+    ],
+)
+def test_a_host_is_only_destroyed_if_nobody_is_about_to_use_it(
+    tmp_path: Path, shell: str, script: str, use: str
+) -> None:
+    script = f'rm -rf $home; mkdir $home; : >$home/audit.log; {script}\nfind_use; echo "$use"'
+    assert told(tmp_path, script, shell) == [use]

@@ -12,6 +12,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,28 @@ def test_a_limit_of_the_kernel_is_raised_where_one_agrees(kernel: Path) -> None:
     machine.make_room(HERE, 3, lambda question: asked.append(question) is None)
     assert kernel.read_text() == "8192\n"
     assert "100 of 128 inotify instances are in use" in asked[0]
+
+
+@pytest.mark.parametrize(("name", "what"), [("LEAST_MEMORY", "memory"), ("LEAST_DISK", "disk space")])
+def test_hosts_for_which_the_machine_is_too_small_are_refused(
+    kernel: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    monkeypatch.setattr(machine, name, 1 << 59)
+    with pytest.raises(ProviderError, match=rf"GB of {what} left, and 2 hosts need 1073741824\.0 GB") as refused:
+        machine.make_room(HERE, 2, lambda question: True)
+    assert refused.value.left_behind == "no host was created"
+    machine.make_room(HERE, 0, lambda question: True)
+
+
+def test_instances_that_cannot_be_counted_are_estimated_from_the_hosts(
+    kernel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_used", lambda: None)
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
+    machine.make_room(replace(HERE, hosts=7), 1, lambda question: True)
+    with pytest.raises(ProviderError, match=r"about 120 of 128 inotify instances .*, and 1 more host needs about 15"):
+        machine.make_room(replace(HERE, hosts=8), 1, lambda question: True)
+    assert kernel.read_text() == "128\n"
 
 
 def test_a_limit_of_the_kernel_is_named_where_one_does_not_agree(kernel: Path) -> None:

@@ -15,9 +15,9 @@ STACKS = {
 
 
 def test_the_others_are_named_in_order_with_addresses_by_which_hosts_reach_each_other() -> None:
-    assert peers(STACKS, "app-1") == "app-2=10.0.0.2 app-10=10.0.0.3"
-    assert peers(STACKS, "app-off") == "app-1=10.0.0.1 app-2=10.0.0.2 app-10=10.0.0.3"
-    assert peers({"app-1": STACKS["app-1"]}, "app-1") == peers({}, "app-1") == ""
+    assert peers(STACKS)("app-1") == "app-2=10.0.0.2 app-10=10.0.0.3"
+    assert peers(STACKS)("app-off") == "app-1=10.0.0.1 app-2=10.0.0.2 app-10=10.0.0.3"
+    assert peers({"app-1": STACKS["app-1"]})("app-1") == peers({})("app-1") == ""
 
 
 def test_a_stack_has_the_address_that_its_peers_know() -> None:

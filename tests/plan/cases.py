@@ -16,9 +16,10 @@ from ruamel.yaml import YAML
 from kamal_dev.commands import answers
 from kamal_dev.commands.stacks import KeptRelease, Leftover
 from kamal_dev.errors import HostUnreachable
-from kamal_dev.model import Host, Image, Location, Release, Version
+from kamal_dev.model import Host, Image, Lifetime, Location, Release, Version
 from kamal_dev.plan.admission import Requirements, ServicePlatform
 from kamal_dev.plan.deploy import deploy
+from kamal_dev.plan.expired import ReapCandidate, reap
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.plan import Plan
 from kamal_dev.plan.prune import Leftovers, prune
@@ -179,7 +180,7 @@ def _kept(stack: str, said: Mapping[str, Any]) -> KeptRelease:
 
 def _of_remove(case: Mapping[str, Any]) -> Plan:
     targets = {stack: Host(stack, "" if said == "off" else "10.0.0.1") for stack, said in case["hosts"].items()}
-    made = frozenset(stack for stack in targets if case.get("provider") != "static")
+    made = case.get("created", dict.fromkeys(targets if case.get("provider") != "static" else (), ""))
     return remove(targets, made, keep_volumes=case.get("keep_volumes", False))
 
 
@@ -191,9 +192,28 @@ def _of_prune(case: Mapping[str, Any]) -> Plan:
     return prune(found)
 
 
+def _of_reap(case: Mapping[str, Any]) -> Plan:
+    found = [_candidate(stack, dict(said), case.get("provider", "static")) for stack, said in case["hosts"].items()]
+    return reap(found)
+
+
+def _candidate(stack: str, said: dict[str, Any], provider: str) -> ReapCandidate:
+    error = HostUnreachable(stack, "host does not answer") if said.pop("silent", False) else None
+    lifetime = Lifetime(**said.pop("lifetime")) if "lifetime" in said else None
+    created = {"created": "" if provider != "static" else None, **said}
+    return ReapCandidate(stack, Host(stack, "10.0.0.1"), lifetime=lifetime, error=error, **created)
+
+
 def _of_sync(case: Mapping[str, Any]) -> Plan:
     (seen,) = (observation(stack, said) for stack, said in case["hosts"].items())
     return sync(seen, case.get("source", "git"), "blog", force=case.get("force", False))
 
 
-_VERBS = {"deploy": of_deploy, "rollback": _of_rollback, "remove": _of_remove, "prune": _of_prune, "sync": _of_sync}
+_VERBS = {
+    "deploy": of_deploy,
+    "rollback": _of_rollback,
+    "remove": _of_remove,
+    "prune": _of_prune,
+    "sync": _of_sync,
+    "reap": _of_reap,
+}

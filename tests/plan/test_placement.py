@@ -113,6 +113,70 @@ def test_why_no_host_takes_a_stack_is_said_of_a_few_hosts() -> None:
     assert str(lost) == "app-1 is on a host that does not answer: the node is down"
 
 
+def new(number: int, memory: int = 8) -> HostContents:
+    return HostContents(Host(f"host-{number}.app", ""), (), memory * GB, 4, 100 * GB)
+
+
+def created(placement: Placement) -> dict[str, str]:
+    """Return the last part of the address of each host, and the names of those that are created."""
+    return {**{name: host.address[-1] for name, host in placement.hosts.items()}, **placement.created}
+
+
+@pytest.mark.parametrize(
+    ("contents", "rules", "names", "expected"),
+    [
+        ((), PlacementRules(4), NAMES[:8], "1 1 1 1 2 2 2 2"),
+        ((), PlacementRules(4, packs=True), NAMES[:5], "1 1 1 1 2"),
+        # What exists is filled first, and what is there stays.
+        ((on(9, "app-2"),), PlacementRules(2), NAMES[:4], "9 9 1 1"),
+        ((on(9, "app-1", "blog-1"),), PlacementRules(2), NAMES[:2], "9 1"),
+        # A new host takes as many as its size allows.
+        ((), PlacementRules(9, memory=4 * GB), NAMES[:3], "1 1 2"),
+        # Nobody knows what is on one of them: nothing is created.
+        ((on(8, "app-1"), on(9, is_silent=True)), PlacementRules(1), NAMES[:2], "8 !"),
+    ],
+)
+def test_hosts_are_created_once_no_other_has_room(
+    contents: tuple[HostContents, ...], rules: PlacementRules, names: list[str], expected: str
+) -> None:
+    placement = place(names, contents, rules, creatable=map(new, range(1, 100)))
+    numbers = {name: host.removeprefix("host-").removesuffix(".app") for name, host in created(placement).items()}
+    assert " ".join(numbers.get(name, "!") for name in names) == expected
+    assert not {*placement.created} & {*placement.new}
+
+
+def test_a_host_that_would_be_too_small_is_not_created() -> None:
+    placement = place(NAMES[:2], (), PlacementRules(2, memory=9 * GB), creatable=map(new, range(1, 100)))
+    assert (placement.created, placement.hosts) == ({}, {})
+    assert str(placement.errors["app-1"]) == (
+        "no host has room for app-1: a new host has 8 GB of memory, and 1 x 9 GB are needed"
+    )
+    chosen = place(NAMES[:2], (on(1),), PlacementRules(1), on="10.0.0.1", creatable=map(new, range(1, 100)))
+    assert [*chosen.hosts, *chosen.errors] == ["app-1", "app-2"]
+
+
+@given(
+    st.lists(st.sets(st.sampled_from(NAMES)), max_size=3),
+    st.sets(st.sampled_from(NAMES)),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_no_more_hosts_are_created_than_needed(
+    existing: list[set[str]], names: set[str], most: int, packs: bool
+) -> None:
+    contents = tuple(on(number, *sorted(stacks)) for number, stacks in enumerate(existing, 1))
+    placement = place(names, contents, PlacementRules(most, packs), creatable=map(new, range(1, 100)))
+    assert not placement.errors
+    counts = [list(placement.created.values()).count(name) for name in {*placement.created.values()}]
+    assert all(count <= most for count in counts)
+    assert sum(count < most for count in counts) <= 1, "only the last one has room left"
+    if counts:
+        full = {host.address: len(stacks) for host, stacks in ((machine(n), s) for n, s in enumerate(existing, 1))}
+        for name in placement.new:
+            full[placement.hosts[name].address] += 1
+        assert all(count >= most for count in full.values()), "hosts that exist are filled first"
+
+
 def test_the_host_of_a_new_stack_can_be_chosen_even_if_another_does_not_answer() -> None:
     contents = (on(1), on(2, is_silent=True), on(3, "app-1"))
     assert shown(place(NAMES[:2], contents, PlacementRules(2), on="10.0.0.3")) == "app-1@3 app-2@3"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -256,7 +257,7 @@ def test_destroying_takes_exactly_the_named_hosts_with_their_volumes(
     made.ensure((*NAMES, "guestbook-11"))
     engine.steps.clear()
     made.destroy(("guestbook-1", "guestbook-7"))
-    assert [host.name for host in listed(made)] == ["guestbook-11", "guestbook-2"]
+    assert [host.name for host in listed(made)] == ["guestbook-2", "guestbook-11"]
     assert "$ docker rm --force --volumes c0ffee" in engine.transcript
     assert said[-1] == "Removed host guestbook-1"
 
@@ -360,3 +361,69 @@ def test_a_pattern_that_makes_no_host_s_name_is_refused_where_it_is_written(engi
         made.check(("guestbook-1-",))
     assert str(refused.value).startswith("config/dev.yml:4:")
     assert "naming.pattern: `guestbook-1-` cannot be the name of a host" in str(refused.value)
+
+
+# --- hosts that stacks share
+
+SHARED = "placement: {per_host: 4}\n"
+
+
+def test_hosts_that_stacks_share_are_numbered_and_named_unlike_any_stack(engine: Engine, tmp_path: Path) -> None:
+    made = provider(engine, tmp_path, options=SHARED)
+    assert (made.machines(), made.stacks(), made.inventory()) == ((), (), {})
+    new = islice(made.creatable(), 2)
+    assert [item.host.name for item in new] == ["host-1.guestbook", "host-2.guestbook"]
+    made.ensure(("host-2.guestbook",))
+    assert [host.name for host in made.machines()] == ["host-2.guestbook"]
+    assert [item.host.name for item in islice(made.creatable(), 2)] == ["host-1.guestbook", "host-3.guestbook"]
+    made.destroy(("guestbook-1", "host-2.guestbook"))
+    assert (made.machines(), engine.containers) == ((), {})
+
+
+def test_hosts_that_stacks_share_are_listed_once(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path, options=SHARED).ensure(("host-1.guestbook",))
+    engine.steps.clear()
+    made = provider(engine, tmp_path, options=SHARED)
+    assert made.machines() == made.machines()
+    assert engine.transcript == LOOK + "$ docker exec c0ffee0 admit 2\n"
+
+
+def test_a_host_made_for_one_stack_takes_more_when_they_share(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert [host.name for host in provider(engine, tmp_path, options=SHARED).machines()] == ["guestbook-1"]
+
+
+def test_a_shared_host_is_not_taken_for_that_of_one_stack(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path, options=SHARED).ensure(("host-1.guestbook",))
+    with pytest.raises(ProviderError, match=r"host-1\.guestbook was created for several stacks") as refused:
+        provider(engine, tmp_path).stacks()
+    assert refused.value.hint.startswith("set it to 2 or more")
+
+
+def test_nobody_knows_what_is_on_a_shared_host_that_is_off(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path, options=SHARED).ensure(("host-1.guestbook", "host-2.guestbook"))
+    off = engine.containers["c0ffee0"]
+    off.state = "exited"
+    made = provider(engine, tmp_path, options=SHARED)
+    (known,) = made.inventory().values()
+    assert (known.host.name, known.host.address, known.is_unknown) == (off.labels["kamal-dev.host"], "", True)
+    made.ensure((known.host.name,))
+    assert made.inventory() == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "memory", "cpus"), [("", 8 << 30, 4), ("  memory: 2g\n  cpus: 0.5\n", 2 << 30, 0.5)]
+)
+def test_a_new_host_is_as_large_as_the_provider_lets_it_be(
+    engine: Engine, tmp_path: Path, options: str, memory: int, cpus: float
+) -> None:
+    first = next(iter(provider(engine, tmp_path, options=options + SHARED).creatable()))
+    assert (first.memory, first.cpus) == (memory, cpus)
+
+
+def test_a_service_too_long_for_the_names_of_shared_hosts_is_refused(engine: Engine, tmp_path: Path) -> None:
+    long = "service: " + 58 * "g" + "\n" + SHARED
+    read = config.load(long, "config/dev.yml", environment={})
+    made = providers.make(read, shell=engine, directory=tmp_path / "x", output=Output(lambda event: None))
+    with pytest.raises(ProviderError, match="too long for the name of a host"):
+        made.check(())

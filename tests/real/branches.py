@@ -57,9 +57,8 @@ KINDS = {
     "containers": "docker ps --all --format '{{.Names}}'",
     "networks": "docker network ls --format '{{.Name}}'",
     "volumes": "docker volume ls --format '{{.Name}}'",
-    "images": "docker image ls --format '{{.Repository}}:{{.Tag}}@{{.Digest}}'",
-    # The audit log of a removed stack is kept.
-    "files": "find ~/.kamal-dev -mindepth 2 -maxdepth 2 ! -name audit.log",
+    # The audit log of a removed stack is kept, and the claim of its name for an hour.
+    "files": "find ~/.kamal-dev -mindepth 2 -maxdepth 2 ! -name audit.log ! -path '*/.claims/*'",
 }
 
 

@@ -31,6 +31,11 @@ def listed(repository: Repository) -> dict[str, Any]:
     return {item["stack"]: item for item in repository.dev("list", "--json").json}
 
 
+def is_over(repository: Repository, stack: str) -> bool:
+    """Whether a limit is reached; nobody may have carried that out yet."""
+    return bool(listed(repository)[stack]["lifetime"]["ttl_left"] <= 0)
+
+
 def test_a_stack_stops_when_its_ttl_ends_and_an_extended_one_does_not(lab: Lab, host: Host) -> None:
     blog = small(lab, host, "ttl")
     stack = blog.stack(1)
@@ -68,8 +73,38 @@ def test_a_stack_is_removed_at_its_end_unless_its_workspace_has_work(lab: Lab, h
     assert set(host.states(worked_in).values()) == {"exited 137"}
     item = listed(blog)[worked_in]
     assert (item["state"], item["lifetime"]["kept"]) == ("stopped", "uncommitted changes in the workspace")
-    # Work in a stopped stack can be pulled.
+    # Work in a stopped stack can be pulled, and is removed if somebody wants that.
     blog.dev("pull", worked_in)
+    shown = blog.dev("reap", "--dry-run").stdout
+    assert f"{worked_in}  unchanged (uncommitted changes in the workspace)" in shown
+    reaped = blog.dev("reap", "--yes", "--json").stacks
+    assert {name: stack["state"] for name, stack in reaped.items()} == {worked_in: "kept"}
+    assert host.containers(worked_in)
+    blog.dev("reap", worked_in, "--force", "--yes")
+    assert not host.containers(worked_in)
+    assert blog.dev("list", "--json").json == []
+
+
+def test_reaping_ends_stacks_on_a_host_without_a_watcher(lab: Lab, host: Host) -> None:
+    blog = small(lab, host, "reaped")
+    blog.deploy("--count", "3", "--ttl", "1h", "--yes")
+    clean, worked_in, lasting = (blog.stack(number) for number in (1, 2, 3))
+    host.run(NEWER.format(stack=worked_in, folder=blog.root.name))
+    unit = host.run("basename /etc/systemd/system/kamal-dev-*.service").strip()
+    host.run(f"systemctl stop {unit}")
+    try:
+        for stack in (clean, worked_in):
+            assert "has no watcher" in blog.dev("extend", stack, "1s").stderr
+        wait_for("they are over", lambda: all(is_over(blog, stack) for stack in (clean, worked_in)))
+        assert listed(blog)[clean]["state"] == "up"
+        blog.dev("reap", "--yes")
+        assert {stack: item["state"] for stack, item in listed(blog).items()} == {worked_in: "stopped", lasting: "up"}
+        assert "not removed" not in str(alerts(host, worked_in))
+        # Nothing is left to do for the next one.
+        assert "Nothing to remove" in blog.dev("reap", "--yes").stderr
+        assert {stack: item["state"] for stack, item in listed(blog).items()} == {worked_in: "stopped", lasting: "up"}
+    finally:
+        host.run(f"systemctl start {unit}")
     blog.dev("remove", "--yes")
 
 

@@ -8,11 +8,10 @@ from zlib import crc32
 
 from kamal_dev.commands import host as commands
 from kamal_dev.commands import survey as surveys
-from kamal_dev.commands.payload import Scripts
 from kamal_dev.commands.stacks import Survey
 from kamal_dev.config.distribution import PACK, PlacementConfig
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.model import Host, Release, Step
+from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.observe import observation_of, question
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -43,6 +42,7 @@ def placed(
     on: str = "",
     is_deep: bool = False,
     inventory: Inventory = NO_INVENTORY,
+    creatable: Iterable[HostContents] = (),
 ) -> PlacedStacks:
     """Return the host of each stack; `on` is the host for new ones. Asks each host once, and changes nothing.
 
@@ -51,10 +51,12 @@ def placed(
     listed = [inventory.get(machine.name, HostContents(machine)) for machine in machines]
     if on and not any(on in item.names for item in listed):
         known = ", ".join(machine.name for machine in machines)
-        raise UsageError(f"`{on}` is none of the hosts", hint=f"use {known}")
+        raise UsageError(
+            f"`{on}` is none of the hosts", hint=f"use {known}" if known else "omit `--on`: no host exists yet"
+        )
     questions = [commands.question(*question(release)) for release in releases.values()]
     surveyed = survey(connections, machines, questions, is_deep=is_deep, inventory=inventory)
-    placement = place(releases, surveyed.contents, rules(config), on=on)
+    placement = place(releases, surveyed.contents, rules(config), on=on, creatable=creatable)
     observed = {name: Observation(name, error=error) for name, error in placement.errors.items()}
     for item in surveyed.contents:
         answer = surveyed.answers.get(item.host.name, Survey())
@@ -80,11 +82,15 @@ def claim(
     Returns the stacks that another deploy is creating on another host, with that host, and why names could not be
     claimed.
     """
-    homes = _homes(machines, hosts, registrar)
-    steps = claim_steps(connections.scripts, machines, hosts, registrar)
+    homes: dict[Host, dict[str, str]] = {}
+    by_place = {at(machine, ""): machine for machine in machines}
+    for name, host in hosts.items():
+        home = registrar or machines[crc32(name.encode()) % len(machines)]
+        homes.setdefault(home, {})[name] = by_place[at(host, "")].name
 
     def one(home: Host) -> dict[str, str]:
-        return surveys.claimed(output_of(connections, home, steps[home], timeout=CLAIMING))
+        step = surveys.claim(connections.scripts, homes[home])
+        return surveys.claimed(output_of(connections, home, step, timeout=CLAIMING))
 
     named = {machine.name: machine for machine in machines}
     moved: dict[str, Host] = {}
@@ -97,44 +103,3 @@ def claim(
             if owner in named and at(named[owner], name) != hosts[name]:
                 moved[name] = at(named[owner], name)
     return moved, errors
-
-
-def claim_steps(
-    scripts: Scripts, machines: tuple[Host, ...], hosts: Mapping[str, Host], registrar: Host | None = None
-) -> dict[Host, Step]:
-    """Return the step that claims names on each host that keeps some."""
-    by_place = {at(machine, ""): machine for machine in machines}
-    return {
-        home: surveys.claim(scripts, {name: by_place[at(hosts[name], "")].name for name in names})
-        for home, names in _homes(machines, hosts, registrar).items()
-    }
-
-
-def _homes(machines: tuple[Host, ...], names: Iterable[str], registrar: Host | None) -> dict[Host, list[str]]:
-    """Return the names that each host keeps the claims of."""
-    homes: dict[Host, list[str]] = {}
-    for name in names:
-        homes.setdefault(registrar or machines[crc32(name.encode()) % len(machines)], []).append(name)
-    return homes
-
-
-def give_up_claims(
-    connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host], registrar: Host | None = None
-) -> None:
-    """Give up the claims of stacks that are removed next, so that a new one with the same name can get another host.
-
-    While they exist, deploys find them. Hosts that have the claims of their own stacks give them up by themselves; one
-    that does not answer keeps a claim for an hour.
-    """
-    others = [name for name, host in hosts.items() if host.address]
-    homes = {
-        home: away
-        for home, names in _homes(machines, others, registrar).items()
-        if (away := [name for name in names if at(home, "") != at(hosts[name], "")])
-    }
-
-    def one(home: Host) -> None:
-        step = surveys.claim(connections.scripts, dict.fromkeys(homes[home], ""))
-        output_of(connections, home, step, timeout=CLAIMING)
-
-    each(homes, one, limit=connections.limit)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
+from functools import cached_property
 
 from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.devcontainer import Devcontainer, lifecycle
@@ -82,7 +83,7 @@ class Planner:
         merged = self.metadata.merged(facts)
         images = tuple((name, self._as_held(image, facts)) for name, image in self.images.items())
         ports = tuple(facts.host_ports.items()) if merged.additions.is_shared else ()
-        address, others = observation.peer_address, peers(self.stacks, observation.stack)
+        address, others = observation.peer_address, self._peers(observation.stack)
         release, parts = self.rendered.of(observation.stack, address, merged.additions, images, ports, others)
         configuration = merged.devcontainer
         asked = replace(
@@ -98,6 +99,10 @@ class Planner:
         )
         return StackRelease(candidate, configuration)
 
+    @cached_property
+    def _peers(self) -> Callable[[str], str]:
+        return peers(self.stacks)
+
     def _was_sent(self, record: Record | None) -> bool:
         return self.workspace.was_sent(record, is_quick=self.is_quick)
 
@@ -112,10 +117,20 @@ class Planner:
             return StackPlan(observation.stack, observation.address, error=error)
 
 
-def peers(stacks: Mapping[str, Host], stack: str) -> str:
-    """Return the other stacks of a project and the addresses of their hosts, for `DEV_PEERS`."""
-    others = sorted((name for name, host in stacks.items() if name != stack and host.address), key=natural)
-    return " ".join(f"{name}={stacks[name].peer_address or stacks[name].address}" for name in others)
+def peers(stacks: Mapping[str, Host]) -> Callable[[str], str]:
+    """Return what tells a stack the others of its project and the addresses of their hosts, for `DEV_PEERS`.
+
+    A thousand stacks have a thousand others each: they are sorted and written once.
+    """
+    names = sorted((name for name, host in stacks.items() if host.address), key=natural)
+    words = {name: f"{name}={stacks[name].peer_address or stacks[name].address}" for name in names}
+    places, all_words = {name: place for place, name in enumerate(names)}, [*words.values()]
+
+    def others(stack: str) -> str:
+        place = places.get(stack, len(names))
+        return " ".join((*all_words[:place], *all_words[place + 1 :]))
+
+    return others
 
 
 def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:

@@ -13,7 +13,7 @@ from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.project import Project, state
-from kamal_dev.project.state import CachedHost, Change, Found
+from kamal_dev.project.state import CachedHost, Change, Found, HostsByStack
 from kamal_dev.shell.fanout import Background
 
 WENT_WELL = ("deployed", "unchanged")
@@ -116,16 +116,15 @@ def failed(project: Project, output: Output) -> tuple[str, ...]:
 
 def unlisted(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
     """Return the hosts that config/dev.yml no longer lists, except those that a provider creates and finds itself."""
-    listed = tuple(listed)
-    return tuple(
-        item for item in known if not item.is_created and not any(item.is_at(stack, host) for stack, host in listed)
-    )
+    places = HostsByStack(listed)
+    return tuple(item for item in known if not item.is_created and not places.has(item))
 
 
 def listed_places(machines: Iterable[Host], known: Iterable[CachedHost]) -> tuple[tuple[str, Host], ...]:
-    """Return where each remembered stack may be, if the listed hosts share stacks: on any of them."""
-    known = tuple(known)
-    return tuple((item.stack, machine) for machine in machines for item in known)
+    """Return where remembered stacks may be, if the listed hosts share stacks: on those of them where they were."""
+    listed = {(machine.address, machine.port): machine for machine in machines}
+    at = ((item.stack, listed.get((item.address, item.port))) for item in known)
+    return tuple((stack, machine) for stack, machine in at if machine)
 
 
 def still_known(

@@ -21,7 +21,7 @@ from kamal_dev.values import dataclass
 STATUS = "`dev status` shows what is running"
 FINE = (
     *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
-    *("stopped", "started", "restarted", "scaled", "restored", "backed up"),
+    *("stopped", "started", "restarted", "scaled", "restored", "backed up", "kept"),
 )
 
 
@@ -29,14 +29,13 @@ FINE = (
 class StackResult:
     """Hold how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `stopped`,
-    `started`, `restarted`, `scaled`, `restored`, `failed`, `skipped` or `unknown`. `running` is the version that runs
-    (after a failure, the previous one), and `release` the id of its release if the failed or replaced release has the
-    same version. `failed` are the containers that did not stay up, with reason and log, `lifecycle` the failed
-    lifecycle commands. `before` is the id of the replaced release: empty if there was none, None if nothing was
-    replaced. `error` also says why a stack that worked was rolled back. `window` is the part of `seconds` spent
-    watching
-    services without a health check.
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `kept`
+    (`dev reap` did not remove it), `stopped`, `started`, `restarted`, `scaled`, `restored`, `failed`, `skipped` or
+    `unknown`. `running` is the version that runs (after a failure, the previous one), and `release` the id of its
+    release if the failed or replaced release has the same version. `failed` are the containers that did not stay up,
+    with reason and log, `lifecycle` the failed lifecycle commands. `before` is the id of the replaced release: empty
+    if there was none, None if nothing was replaced. `error` also says why a stack that worked was rolled back.
+    `window` is the part of `seconds` spent watching services without a health check.
     """
 
     stack: str
@@ -110,7 +109,7 @@ class Report:
         return f"{self.verb} {self._count()} in {duration(self.seconds)}"
 
     def _count(self) -> str:
-        fine = sum(outcome.is_fine and outcome.state != "absent" for outcome in self.outcomes)
+        fine = sum(outcome.is_fine and outcome.state not in ("absent", "kept") for outcome in self.outcomes)
         return f"{fine} of {len(self.outcomes)} stacks"
 
     def error(self) -> DevError | None:
@@ -135,8 +134,8 @@ class Report:
         if verb == "deploy":
             names = [outcome.stack for outcome in self.failed] if self.is_named else []
             return f"`{' '.join(('dev deploy', *names, '--skip-build'))}`"
-        if verb == "remove":
-            return "`dev remove`"
+        if verb in ("remove", "reap"):
+            return f"`dev {verb}`"
         return f"`{' '.join(('dev', verb, *(outcome.stack for outcome in self.failed), *self.services))}`"
 
     def _shortfalls(self) -> list[str]:
@@ -185,18 +184,18 @@ def merged(reports: Sequence[Report]) -> Report:
 
 
 _COMMANDS = {
-    **{"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove"},
+    **{"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove", "Reaped": "reap"},
     **{"Stopped": "stop", "Started": "start", "Restarted": "restart", "Scaled": "scale"},
 }
 _PHASES: dict[str, Phase] = {
-    **{"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing"},
+    **{"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing", "Reaped": "removing"},
     **{"Stopped": "stopping", "Started": "starting", "Restarted": "restarting", "Scaled": "scaling"},
 }
 
 
 def _line(outcome: StackResult) -> str:
     if outcome.is_fine:
-        if outcome.state in ("removed", "absent"):
+        if outcome.state in ("removed", "absent", "kept"):
             return f"✓ {outcome.state}"
         if outcome.state == "stopped":
             return f"✓ stopped ({services(outcome.containers)})" if _runs(outcome) else "✓ stopped"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kamal_dev import project as projects
 from kamal_dev import providers
 from kamal_dev.devcontainer import requirements
-from kamal_dev.errors import HostUnreachable
+from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
@@ -145,6 +145,14 @@ class Run:
     def stacks(self) -> dict[str, Host]:
         """The stacks and their hosts, as the provider or the hosts knew them when this run first asked."""
         return self.locate()
+
+    def start_machines(self) -> None:
+        """Start hosts that are switched off, if stacks share them: only the hosts know which ones they have."""
+        if self.project.config.provider.creates_hosts:
+            off = tuple(machine.name for machine in self.provider.machines() if not machine.address)
+            outcomes = self.provider.ensure(off).values() if off else ()
+            for error in (outcome for outcome in outcomes if isinstance(outcome, DevError)):
+                self.output.warn(str(error))
 
     def locate(self) -> dict[str, Host]:
         """Ask the provider, or the hosts that share stacks, for all stacks and their hosts.
