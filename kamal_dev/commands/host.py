@@ -233,10 +233,13 @@ def status(scripts: Scripts, stacks: Iterable[str] = (), *, is_measured: bool = 
     return step(scripts, "status.sh", *names, files=files, label=" ".join(("status", *names)))
 
 
-def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False, performer: str = "") -> Step:
-    """Remove a stack; `keep_volumes` keeps its volumes and its workspace. Safe to repeat."""
+def remove(
+    scripts: Scripts, stack: str, *, keep_volumes: bool = False, keep_images: bool = False, performer: str = ""
+) -> Step:
+    """Remove a stack; `keep_volumes` keeps its volumes, workspace and images. Safe to repeat."""
     words = (stack_word(stack), *(("keep-volumes",) if keep_volumes else ()))
-    return step(scripts, "remove.sh", *words, files=performed(performer), label=" ".join(("remove", *words)))
+    files = (*performed(performer), *(about({"keep-images": "yes"}) if keep_images else ()))
+    return step(scripts, "remove.sh", *words, files=files, label=" ".join(("remove", *words)))
 
 
 def unlock(scripts: Scripts, stack: str, pid: int | None = None, *, performer: str = "") -> Step:

@@ -146,7 +146,7 @@ _FACTS = (
 )
 _REMOVE = (
     *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", *_REPLACE, *CONFINED),
-    *("work.sh", "clone.sh", "unsaved.sh"),
+    *("work.sh", "clone.sh", "unsaved.sh", "images.sh", "engine_images.sh", "retention.sh"),
 )
 _OPERATE = (*_SWITCH, "services.sh")
 # What ends a stack.

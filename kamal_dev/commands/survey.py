@@ -54,7 +54,10 @@ def _parts(output: str) -> list[str]:
 
 
 def claim(scripts: Scripts, hosts: Mapping[str, str]) -> Step:
-    """Claim the names of new stacks, each for a host; an earlier claim of another deploy wins. See `claimed`."""
+    """Claim the names of new stacks, each for a host; an earlier claim of another deploy wins. See `claimed`.
+
+    Without a host, the claim is given up.
+    """
     words = [word for stack, host in hosts.items() for word in (stack_word(stack), host)]
     return step(scripts, "claim.sh", *words, label=" ".join(("claim", *hosts)))
 

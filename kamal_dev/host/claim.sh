@@ -2,7 +2,7 @@
 # Claim the names of new stacks for hosts: claim.sh [STACK HOST]...
 #
 # Two deploys that create a stack with the same name ask the same host, which gives both the host of the first. A claim lasts an
-# hour: by then, the stack is on its host.
+# hour: by then, the stack is on its host. An empty HOST gives the claim up, for a stack that is removed.
 # Events: one `claim` {stack, host} for each stack; then `result`.
 set -u
 here=${0%/*}
@@ -15,7 +15,7 @@ lasts=60 # minutes
 # claim STACK HOST: set claimed to the host that has the name.
 claim() {
   claimed=
-  if [ -z "$(find "$claims/$1" -prune -mmin "+$lasts" 2>/dev/null)" ]; then read -r claimed 2>/dev/null <"$claims/$1"; fi
+  read -r claimed 2>/dev/null <"$claims/$1"
   [ -z "$claimed" ] || return 0
   printf '%s\n' "$2" >"$claims/.new" && mv "$claims/.new" "$claims/$1" && claimed=$2
 }
@@ -24,7 +24,9 @@ mkdir -p "$claims" 2>/dev/null || give_up claim "could not create $claims: $(why
 command -v flock >/dev/null 2>&1 || give_up claim "placing stacks needs \`flock\` on the host"
 exec 9<"$claims"
 wait_for_lock 10 9 || give_up claim 'another process is claiming names'
+find "$claims" -type f -mmin "+$lasts" -exec rm -f -- {} + 2>/dev/null
 while [ $# -gt 1 ]; do
+  [ -n "$2" ] || { rm -f -- "$claims/$1" && shift 2 && continue; }
   claim "$1" "$2" || give_up claim "could not write to $claims: $(why_not_written "$claims")"
   emit claim stack "$1" host "$claimed"
   shift 2

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Remove a stack from this host: remove.sh STACK [keep-volumes | ended | unless-work]
 #
-# Removes containers, networks, volumes and the folder, except the audit log; images are kept. `keep-volumes` keeps the volumes
-# and the workspace. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and nothing of it
-# runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is `kept`.
-# Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched` if
-# the engine does not answer and the stack has no folder.
+# Removes containers, networks, volumes, the folder except the audit log, the claim of the name, and the images that were built for
+# the stack, unless a release of another stack or a container names them, or meta/keep-images exists. `keep-volumes` keeps the
+# volumes, the workspace and the images. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and
+# nothing of it runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is
+# `kept`. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched`
+# if the engine does not answer and the stack has no folder.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -28,6 +29,10 @@ here=${0%/*}
 . "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=work.sh
 . "$here/work.sh"
+# shellcheck source-path=SCRIPTDIR source=images.sh
+. "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=retention.sh
+. "$here/retention.sh"
 
 # take_down: let Compose remove them, with the order and the stop timeouts of the services.
 take_down() {
@@ -86,6 +91,23 @@ require_ended() {
   [ -z "$work" ] || keep "$work"
 }
 
+# forget_built: remove the images that were built for this stack and that nothing else here names. Its releases still exist: if this
+# is interrupted, the next removal finds them.
+forget_built() {
+  [ -n "$with_volumes" ] && [ ! -f "$here/meta/keep-images" ] || return 0
+  unused=$(cat "$releases"/*/.kamal-dev/built 2>/dev/null | sort -u)
+  # shellcheck disable=SC2034 # for name_images
+  going=$(for each in "$releases"/*/; do basename "$each"; done | tr '\n' ' ')
+  [ -z "$unused" ] || ! list_containers || forget_images
+}
+
+# forget_records: remove what the host keeps of the stack beside its folder.
+forget_records() {
+  rm -f "$base/.claims/$stack"
+  read -r puller 2>/dev/null <"$base/.pulling/$stack" || return 0
+  is_there "$puller" || rm -f "$base/.pulling/$stack"
+}
+
 what_remains() {
   labelled container && labelled network || return
   [ -z "$with_volumes" ] || labelled volume
@@ -133,7 +155,9 @@ sweep network
 [ -z "$with_volumes" ] || sweep volume
 remaining=$(what_remains) || give_up remove 'could not list what remains' unknown
 [ -z "$remaining" ] || fail "could not remove: $(echo "$remaining" | paste -sd ' ' -)"
+forget_built
 remove_folder || fail "could not remove: $unremoved"
+forget_records
 # A watcher that removes a stack still has to say so, and goes by itself.
 [ -f "$here/meta/ends" ] || remove_watcher >/dev/null 2>&1
 record remove ok: true state removed kept: "$kept"

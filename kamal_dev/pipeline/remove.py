@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands import host
 from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.placing import give_up_claims
 from kamal_dev.pipeline.hosts.removing import destroy_hosts, remove_stack
 from kamal_dev.pipeline.named import NamedStacks
 from kamal_dev.pipeline.run import history
@@ -45,6 +46,8 @@ def remove(
     else:
         confirm_plan(run.output, plan, _question(tuple(targets), keep_volumes), agree)
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
+        if machines := run.provider.machines():
+            give_up_claims(run.connections, machines, targets, run.provider.registrar())
     ended = each(
         plan.stacks,
         lambda item: _remove(run.project, run.connections, targets[item.stack], item),
@@ -117,5 +120,7 @@ def _remove(project: Project, connections: HostConnections, target: Host, plan: 
     if operation is None:
         return StackResult(plan.stack, target.address, "removed" if plan.first(DestroyHost) else "absent")
     keep, by = operation.keep_volumes, connections.performer
-    step = host.remove(connections.scripts, plan.stack, keep_volumes=keep, performer=by)
+    # A host that is destroyed next takes its images along.
+    is_destroyed = plan.first(DestroyHost) is not None
+    step = host.remove(connections.scripts, plan.stack, keep_volumes=keep, keep_images=is_destroyed, performer=by)
     return remove_stack(project, connections, target, plan, step)

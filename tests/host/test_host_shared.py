@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, host, survey
 from kamal_dev.model import Image, Release
 from tests.host.lab import TINY, Answer, Lab, release, service, token
 
@@ -91,9 +91,42 @@ def test_what_another_stack_needs_is_never_removed(shared: Shared, lab: Lab, scr
     back = host.rollback(scripts, token(), f"{shared.name}-b-1", shared.release("b-1", "v3").id, window=0)
     assert lab.run(back).outcome.ok, "its rollback release is complete"
     assert lab.run(host.remove(scripts, f"{shared.name}-a-2")).outcome.ok
-    assert shared.prune("a-1", dry_run=False) == {f"{shared.repository}:{tag}" for tag in ("v1", "v2")}
     assert shared.tags() == {"v3", "v4", "v5"}
+    assert shared.prune("a-1", dry_run=False) == set()
     assert lab.sh(f"docker inspect --format '{{{{.State.Running}}}}' {shared.name}-b-1-app-1") == "true"
+
+
+def test_a_removed_stack_leaves_no_image_that_only_it_needs(
+    shared: Shared, lab: Lab, scripts: Mapping[str, str]
+) -> None:
+    for tag in ("v1", "v2"):
+        shared.image(tag)
+        shared.deploy(shared.release("a-1", tag))
+    shared.deploy(shared.release("a-2", "v2"))
+    names = [f"{shared.name}-a-{number}" for number in (1, 2)]
+    claims = lab.run(survey.claim(scripts, dict.fromkeys(names, "here")))
+    assert survey.claimed(claims.output) == dict.fromkeys(names, "here")
+    lab.sh(f"mkdir -p /root/.kamal-dev/.pulling && echo 1:1 >/root/.kamal-dev/.pulling/{names[0]}")
+
+    assert lab.run(host.remove(scripts, names[0])).outcome.removed
+    assert shared.tags() == {"v2"}
+    assert lab.sh(f"find /root/.kamal-dev -name '{names[0]}*' ! -type d") == ""
+    assert lab.run(host.remove(scripts, names[1], keep_volumes=True)).outcome.removed
+    assert shared.tags() == {"v2"}, "its workspace is kept, and so is what it needs to come up again"
+
+
+def test_a_claim_is_given_up(lab: Lab, scripts: Mapping[str, str]) -> None:
+    def claim(**hosts: str) -> dict[str, str]:
+        return survey.claimed(lab.run(survey.claim(scripts, hosts)).output)
+
+    assert claim(one="first", two="first") == {"one": "first", "two": "first"}
+    assert claim(one="second") == {"one": "first"}
+    assert claim(one="", three="") == {}
+    assert claim(one="second", two="second") == {"one": "second", "two": "first"}
+    lab.sh("touch -d '2 hours ago' /root/.kamal-dev/.claims/two")
+    assert claim(two="third") == {"two": "third"}
+    claim(one="", two="")
+    assert lab.sh("ls -A /root/.kamal-dev/.claims") == ""
 
 
 @contextmanager

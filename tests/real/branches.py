@@ -57,8 +57,9 @@ KINDS = {
     "containers": "docker ps --all --format '{{.Names}}'",
     "networks": "docker network ls --format '{{.Name}}'",
     "volumes": "docker volume ls --format '{{.Name}}'",
-    # The audit log of a removed stack is kept, and the claim of its name for an hour.
-    "files": "find ~/.kamal-dev -mindepth 2 -maxdepth 2 ! -name audit.log ! -path '*/.claims/*'",
+    "images": "docker image ls --format '{{.Repository}}:{{.Tag}}@{{.Digest}}'",
+    # The audit log of a removed stack is kept.
+    "files": "find ~/.kamal-dev -mindepth 2 -maxdepth 2 ! -name audit.log",
 }
 
 

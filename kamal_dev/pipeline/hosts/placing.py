@@ -8,10 +8,11 @@ from zlib import crc32
 
 from kamal_dev.commands import host as commands
 from kamal_dev.commands import survey as surveys
+from kamal_dev.commands.payload import Scripts
 from kamal_dev.commands.stacks import Survey
 from kamal_dev.config.distribution import PACK, PlacementConfig
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.model import Host, Release
+from kamal_dev.model import Host, Release, Step
 from kamal_dev.pipeline.hosts.observe import observation_of, question
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -82,15 +83,11 @@ def claim(
     Returns the stacks that another deploy is creating on another host, with that host, and why names could not be
     claimed.
     """
-    homes: dict[Host, dict[str, str]] = {}
-    by_place = {at(machine, ""): machine for machine in machines}
-    for name, host in hosts.items():
-        home = registrar or machines[crc32(name.encode()) % len(machines)]
-        homes.setdefault(home, {})[name] = by_place[at(host, "")].name
+    homes = _homes(machines, hosts, registrar)
+    steps = claim_steps(connections.scripts, machines, hosts, registrar)
 
     def one(home: Host) -> dict[str, str]:
-        step = surveys.claim(connections.scripts, homes[home])
-        return surveys.claimed(output_of(connections, home, step, timeout=CLAIMING))
+        return surveys.claimed(output_of(connections, home, steps[home], timeout=CLAIMING))
 
     named = {machine.name: machine for machine in machines}
     moved: dict[str, Host] = {}
@@ -103,3 +100,44 @@ def claim(
             if owner in named and at(named[owner], name) != hosts[name]:
                 moved[name] = at(named[owner], name)
     return moved, errors
+
+
+def claim_steps(
+    scripts: Scripts, machines: tuple[Host, ...], hosts: Mapping[str, Host], registrar: Host | None = None
+) -> dict[Host, Step]:
+    """Return the step that claims names on each host that keeps some."""
+    by_place = {at(machine, ""): machine for machine in machines}
+    return {
+        home: surveys.claim(scripts, {name: by_place[at(hosts[name], "")].name for name in names})
+        for home, names in _homes(machines, hosts, registrar).items()
+    }
+
+
+def _homes(machines: tuple[Host, ...], names: Iterable[str], registrar: Host | None) -> dict[Host, list[str]]:
+    """Return the names that each host keeps the claims of."""
+    homes: dict[Host, list[str]] = {}
+    for name in names:
+        homes.setdefault(registrar or machines[crc32(name.encode()) % len(machines)], []).append(name)
+    return homes
+
+
+def give_up_claims(
+    connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host], registrar: Host | None = None
+) -> None:
+    """Give up the claims of stacks that are removed next, so that a new one with the same name can get another host.
+
+    While they exist, deploys find them. Hosts that have the claims of their own stacks give them up by themselves; one
+    that does not answer keeps a claim for an hour.
+    """
+    others = [name for name, host in hosts.items() if host.address]
+    homes = {
+        home: away
+        for home, names in _homes(machines, others, registrar).items()
+        if (away := [name for name in names if at(home, "") != at(hosts[name], "")])
+    }
+
+    def one(home: Host) -> None:
+        step = surveys.claim(connections.scripts, dict.fromkeys(homes[home], ""))
+        output_of(connections, home, step, timeout=CLAIMING)
+
+    each(homes, one, limit=connections.limit)
