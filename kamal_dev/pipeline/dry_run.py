@@ -11,8 +11,9 @@ from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.apply import apply_step
+from kamal_dev.pipeline.hosts.placing import claim_steps
 from kamal_dev.pipeline.hosts.planning import Planner
-from kamal_dev.pipeline.hosts.prepare import bootstrap_step, pull_step
+from kamal_dev.pipeline.hosts.prepare import allot_step, bootstrap_step, pull_step
 from kamal_dev.pipeline.images.building import build_step, planned
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.registry import login_step
@@ -77,7 +78,16 @@ def dry_run(every: Iterable[tuple[Run, DeployOptions]]) -> DryRun:
     provider.make_room(len({name for item in sources for name in item.scope.new_hosts}), lambda question: False)
     runs = [_of_source(item) for item in sources]
     here = dict.fromkeys(line for item in runs for line in item.here)
-    return DryRun(joined(item.plan for item in runs), (*here, *(line for item in runs for line in item.on_hosts)))
+    on_hosts = (line for item in runs for line in item.on_hosts)
+    return DryRun(joined(item.plan for item in runs), (*here, *_claims(sources), *on_hosts))
+
+
+def _claims(sources: list[SourceScope]) -> Iterator[str]:
+    """Yield the steps that claim the names of new stacks on hosts that share them."""
+    run, new = sources[0].run, {name: host for item in sources for name, host in item.scope.placed.items()}
+    if new and not sources[0].options.on:
+        steps = claim_steps(run.connections.scripts, run.provider.machines(), new, run.provider.registrar())
+        yield from (f"{home.name}$ {step.text}" for home, step in steps.items())
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,11 @@ def _on_host(
     connections: HostConnections, options: DeployOptions, planner: Planner, observation: Observation, plan: Plan
 ) -> Iterator[str]:
     stack_plan = plan.of(observation.stack)
+    ports = allot_step(connections.scripts, planner, observation) if stack_plan.operations else None
     for operation in stack_plan.operations:
+        if ports and not isinstance(operation, Bootstrap | CreateHost | StartHost):
+            yield f"{observation.stack}$ {ports.text}"
+            ports = None
         if isinstance(operation, Bootstrap) and stack_plan.brings_watcher:
             continue
         if isinstance(operation, TransferImages):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,6 +92,9 @@ def test_each_stack_has_its_own_volume_and_removing_one_leaves_the_others(
     first = shared.stack(1)
     shared.dev("remove", first, "--yes")
     remaining = {name: number for name, number in placed.items() if name != first}
+    assert where(shared, hosts) == remaining
+    planned = shared.dev("deploy", first, "--dry-run").stdout
+    assert re.findall(r"^\S+\$ (claim|allot|apply) ", planned, re.MULTILINE) == ["claim", "allot", "apply"], planned
     assert where(shared, hosts) == remaining
     assert [shared.dev("exec", name, "--", "cat", "/data/name").stdout.strip() for name in remaining] == [*remaining]
     shared.dev("deploy", first)

@@ -168,15 +168,21 @@ def _log_in_again(context: PrepareContext, target: Host) -> None:
 
 def _with_ports(context: PrepareContext, plan: StackPlan, observation: Observation) -> tuple[StackPlan, Observation]:
     """Let a shared host allot the ports that the release publishes and the stack does not have yet. Raises NoAnswer."""
-    facts, release = observation.facts, context.planner.release(observation).release
+    facts, step = observation.facts, allot_step(context.connections.scripts, context.planner, observation)
     assert facts is not None
-    if facts.host_ports.keys() >= {*release.published}:
+    if step is None:
         return plan, observation
-    project = context.planner.project
-    between = project.config.ports.of(index(project, observation.stack))
-    step = allot(context.connections.scripts, observation.stack, between, release.published)
     output = output_of(context.connections, _host(observation), step, timeout=ALLOTTING)
     return _current(context, replace(observation, facts=replace(facts, allotted=allotted(output))))
+
+
+def allot_step(scripts: Scripts, planner: Planner, observation: Observation) -> Step | None:
+    """Return the step that allots ports to a stack on a shared host; None if it has all that its release publishes."""
+    release, facts = planner.release(observation).release, observation.facts
+    if {*release.published} <= (facts.host_ports.keys() if facts else set()):
+        return None
+    between = planner.project.config.ports.of(index(planner.project, observation.stack))
+    return allot(scripts, observation.stack, between, release.published)
 
 
 def _host(observation: Observation) -> Host:
