@@ -75,7 +75,7 @@ def test_data_files_are_where_the_program_looks_for_them() -> None:
 
 # What installs the engine names its packages and its service.
 INSTALLERS = ("bootstrap.sh", "packages.sh", "pools.sh")
-ENGINE = ("engine.sh", "engine_images.sh", "engine_events.sh", "engine_swarm.sh")
+ENGINE = ("engine.sh", "engine_images.sh", "engine_events.sh", "engine_swarm.sh", "engine_tasks.sh")
 # `docker-init` is a process in a container, not a word of the engine.
 OF_AN_ENGINE = re.compile(r"docker(?!-init)|podman|nerdctl|\{\{", re.IGNORECASE)
 

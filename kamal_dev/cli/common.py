@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Flags", "common", "option"]
 
-as_json, as_events, version, ignore_features, lock_wait, allow_outside = map(
-    option, ("as_json", "as_events", "version", "ignore_features", "lock_wait", "allow_outside")
+as_json, as_events, version, ignore_features, lock_wait, allow_outside, degraded = map(
+    option, ("as_json", "as_events", "version", "ignore_features", "lock_wait", "allow_outside", "degraded")
 )
 LIVE = "kamal_dev.live"
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")

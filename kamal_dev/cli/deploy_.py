@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @common.skip_hooks
 @common.ignore_features
 @common.allow_outside
+@common.degraded
 @common.as_events
 @common.version
 @common.common

@@ -74,6 +74,10 @@ class Flags:
         "--allow-outside", default=True, of_run=True, help="Allow files outside the repository."
     )
 
+    degraded: bool = _flag(
+        "--degraded", default=False, of_run=True, help="Leave out what the engine cannot do, with a warning."
+    )
+
     def of_run(self) -> dict[str, Any]:
         """Return the values for `Run.open`, by the names of its parameters."""
         return {flag.name: getattr(self, flag.name) for flag in fields(self) if flag.metadata["of_run"]}

@@ -34,6 +34,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a deploy would change something.")
 @common.ignore_features
 @common.allow_outside
+@common.degraded
 @common.as_json
 @common.version
 @common.common

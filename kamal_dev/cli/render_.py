@@ -21,15 +21,15 @@ from kamal_dev.model.stack_engine import ENGINES, StackEngine
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Explain how each key of your files is used.")
 @click.option(
-    "--engine", type=click.Choice(ENGINES), default=ENGINES[0], help="Render for this engine. Default: compose."
+    "--engine", type=click.Choice(ENGINES), default=None, help="Render for this engine. Default: engine of dev.yml."
 )
-@click.option("--degraded", is_flag=True, help="Leave out what the engine cannot do, with a warning.")
 @common.ignore_features
 @common.allow_outside
+@common.degraded
 @common.as_json
 @common.version
 @common.common
-def command(flags: common.Flags, *, directory: Path | None, explain: bool, engine: str, degraded: bool) -> None:
+def command(flags: common.Flags, *, directory: Path | None, explain: bool, engine: str | None) -> None:
     """Secrets are masked. Without DIR, only lists the files.
 
     Needs no Docker, hosts or network.
@@ -41,7 +41,8 @@ def command(flags: common.Flags, *, directory: Path | None, explain: bool, engin
 
     run = common.open_run(flags, strict=not explain)
     try:
-        rendering = render(run, directory, explained=explain, engine=StackEngine(engine, is_degraded=degraded))
+        chosen = StackEngine(engine, is_degraded=flags.degraded) if engine else run.project.engine
+        rendering = render(run, directory, explained=explain, engine=chosen)
     except ConfigError as error:
         if explain:
             rows = explain_as_far(run.project, error.problems)

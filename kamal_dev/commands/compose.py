@@ -75,7 +75,7 @@ def _verb(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 def compose(scripts: Scripts, stack: str, call: ComposeCall, performer: str) -> tuple[str, ...]:
     """Return the command to run on a host."""
-    names = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "compose.sh")
+    names = ("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "audit.sh", "lock.sh", "compose.sh")
     # The text contains the scripts that it would source.
     lines = (line for name in names for line in scripts[name].splitlines(keepends=True))
     text = "".join(line for line in lines if not line.startswith('. "$here/'))

@@ -35,6 +35,7 @@ SCRIPTS = (
     "engine_images.sh",
     "engine_root.sh",
     "engine_swarm.sh",
+    "engine_tasks.sh",
     "environment.sh",
     "exec.sh",
     "expire.sh",
@@ -153,7 +154,8 @@ _OPERATE = (*_SWITCH, "services.sh")
 _EXPIRE = (*_OPERATE, "operate.sh", *_REMOVE, "remove.sh")
 # The scripts of the watcher, which are installed on the host.
 _WATCHER = (
-    *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
+    *("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh"),
+    *("exec.sh", "lifecycle.sh"),
     *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh", "engine_events.sh"),
     *("recover.sh", "engine_root.sh", *UNDERWAY),
     *("lifetime.sh", "idle.sh", "expire.sh"),
@@ -244,6 +246,7 @@ def step(
 ) -> Step:
     """Run `script` with these arguments and files; with a `token`, detached from the connection."""
     names = {script, "lib.sh", "engine.sh", *_SOURCED[script]}
+    names |= {"engine_tasks.sh"} if "stack.sh" in names else set()
     argv: tuple[str, ...] = (script, *args)
     if token:
         names.update(_DETACHED)

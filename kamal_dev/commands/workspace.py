@@ -13,7 +13,7 @@ from kamal_dev.commands.payload import CONFINED, PLAIN, UNDERWAY, Scripts, tar
 from kamal_dev.commands.words import checked, folder_word, stack_word
 from kamal_dev.model import File, Step
 
-_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED, *UNDERWAY)
+_COMMON = ("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED, *UNDERWAY)
 SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")

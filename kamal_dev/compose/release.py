@@ -141,7 +141,8 @@ def _with_services(
     release = replace(
         release,
         started=tuple(_started(item, project, additions, variables) for item in started),
-        networks=networks.from_pools(project.model, (item.name for item in started)),
+        # Those of Swarm are from other address pools.
+        networks=networks.from_pools(project.model, (item.name for item in started if not additions.engine.is_swarm)),
     )
     named = [(item.name, value) for item in started for value in _values((item,), project)]
     if not additions.is_shared:
@@ -163,7 +164,9 @@ def _started(
     forwarded = (text.rpartition(":") for text in additions.forwarded)
     hosts = ("", "localhost", "127.0.0.1", item.name) if item.name == additions.main else (item.name,)
     further = (f"{port}/tcp" for host, _, port in forwarded if host in hosts)
-    policy = "".join(restarts.policy(item, value, additions.restart) for value in _values((item,), project))
+    policies = (restarts.policy(item, value, additions.restart) for value in _values((item,), project))
+    # Swarm has the policies in the definitions of services.
+    policy = "" if additions.engine.is_swarm else "".join(policies)
     return StartedService(item.name, item.needs, tuple(dict.fromkeys((*own, *further))), policy)
 
 

@@ -101,7 +101,7 @@ class DeploySection:
         if not self.is_pinned:
             return {"placement": result} if result else {}
         if written is not None:
-            self._changed("deploy.placement", written, "the stack's node, where the folders and volumes are")
+            self._changed("deploy.placement", written, "the stack's node, where its folders, volumes or image are")
         return {"placement": {"constraints": [f"node.id == {NODE}"]}}
 
     def _changed(self, key: str, value: Value, text: str) -> None:

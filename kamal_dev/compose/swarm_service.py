@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kamal_dev.compose import ports, secret_text, swarm_keys
-from kamal_dev.compose.swarm_deploy import DeploySection
+from kamal_dev.compose.swarm_deploy import NODE, DeploySection
 from kamal_dev.compose.swarm_findings import StackText, SwarmFindings
 from kamal_dev.compose.swarm_mounts import ReleasePaths, ServiceMounts
 from kamal_dev.compose.value import Value
@@ -19,7 +19,8 @@ _ADDRESSES = ("", ports.EVERYWHERE, "::")
 class SwarmService:
     """Translate a service: `value` as the release has it, `from_files` what its `env_file` and `label_file` set.
 
-    With `is_main`, people work in it. `is_exposed` is `expose` of config/dev.yml.
+    With `is_main`, people work in it;
+    with `is_built`, only the stack's node has its image. `is_exposed` is `expose` of config/dev.yml.
     """
 
     name: str
@@ -29,12 +30,13 @@ class SwarmService:
     findings: SwarmFindings
     from_files: Mapping[str, Mapping[str, str]]
     is_main: bool = False
+    is_built: bool = False
     is_exposed: bool = False
 
     def entries(self) -> dict[str, Any]:
         """Return the service. Every key is either kept, translated, or reported."""
         mounts = ServiceMounts(self.name, self.value, self.wording, self.paths, self.findings)
-        is_pinned = self.is_main or mounts.are_of_node
+        is_pinned = self.is_main or self.is_built or mounts.are_of_node
         result: dict[str, Any] = {}
         for key, value in self.value.items.items():
             if value.data is not None or key == "entrypoint":
@@ -75,8 +77,7 @@ class SwarmService:
                 yield key, self.wording.texts(value) if isinstance(value.data, list) else self.wording.text(value)
         if environment := self._pairs("environment"):
             yield "environment", {name: self.wording.templated(text) for name, text in environment.items()}
-        if labels := self._pairs("labels"):
-            yield "labels", labels
+        yield "labels", {**self._pairs("labels"), **self._own_labels()}
         if (hostname := self.value.at("hostname")) is not None:
             yield "hostname", self.wording.templated(self.wording.text(hostname))
         for key in ("healthcheck", "configs", "secrets"):
@@ -90,6 +91,11 @@ class SwarmService:
         if published := list(self._ports()):
             yield "ports", published
         self._dependencies()
+
+    def _own_labels(self) -> dict[str, str]:
+        """Return the labels by which host/engine.sh finds containers, those of Compose, and the stack's node."""
+        compose = {"project": self.paths.stack, "service": self.name, "oneoff": "False", "container-number": "1"}
+        return {**{f"com.docker.compose.{key}": text for key, text in compose.items()}, "kamal-dev.node": NODE}
 
     def _pairs(self, key: str) -> dict[str, str]:
         """Return the environment or the labels: those of files first, as in Compose."""

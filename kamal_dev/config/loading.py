@@ -17,6 +17,7 @@ from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk
 from kamal_dev.model import Notice, stack_name
+from kamal_dev.model.stack_engine import SWARM_STACK
 from kamal_dev.values import dataclass
 
 # Names of cloud credentials, which can create machines that cost money.
@@ -27,7 +28,7 @@ _CREDENTIALS = re.compile(
     r"|GOOGLE_(APPLICATION_)?CREDENTIALS|KAMAL_REGISTRY_PASSWORD)"
 )
 # What the configuration of a reference does not decide.
-HOME = ("service", "provider", "placement", "registry", "ssh", "naming", "secrets_file")
+HOME = ("service", "provider", "engine", "placement", "registry", "ssh", "naming", "secrets_file")
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -126,6 +127,7 @@ def _check(reading: Reading) -> None:
     _check_naming(reading)
     _check_limits(reading)
     _check_deploy(reading)
+    _check_engine(reading)
     _warn_of_credentials(reading)
 
 
@@ -231,6 +233,14 @@ def _check_limits(reading: Reading) -> None:
     swap = reading.values.get("defaults.memory_swap", "")
     if swap not in ("", "-1") and "defaults.memory" not in reading.values and not reading.has_problem("defaults"):
         _refuse(reading, "defaults.memory_swap", "requires `defaults.memory`")
+
+
+def _check_engine(reading: Reading) -> None:
+    provider = reading.values.get("provider", ProviderConfig()).type
+    has_failed = reading.has_problem("provider") or reading.has_problem("engine")
+    if reading.values.get("engine") == SWARM_STACK and not PROVIDERS[provider].runs_stacks and not has_failed:
+        able = ", ".join(f"`{name}`" for name, row in PROVIDERS.items() if row.runs_stacks)
+        _refuse(reading, "engine", f"`{SWARM_STACK}` requires `provider.type` {able}, not `{provider}`")
 
 
 def _check_deploy(reading: Reading) -> None:

@@ -166,7 +166,8 @@ class ProviderType:
 
     `implementation` is the class in `providers/<type>.py`. `creates_hosts` is false if hosts are listed: those are
     known by their address, and never destroyed. `shares_machine` is true if hosts are as large as this machine.
-    `listed_in` names what lists the hosts.
+    `listed_in` names what lists the hosts. `runs_stacks` is true if
+    that can run stacks, as `engine: swarm-stack` needs it.
     """
 
     options: type
@@ -174,13 +175,14 @@ class ProviderType:
     creates_hosts: bool = True
     shares_machine: bool = False
     listed_in: str = "`provider.hosts`"
+    runs_stacks: bool = False
 
 
 DEFAULT = "docker"
 PROVIDERS = {
     DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
     "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False),
-    "swarm": ProviderType(SwarmOptions, "SwarmProvider", creates_hosts=False, listed_in="the swarm"),
+    "swarm": ProviderType(SwarmOptions, "SwarmProvider", creates_hosts=False, listed_in="the swarm", runs_stacks=True),
 }
 
 

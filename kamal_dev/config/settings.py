@@ -14,6 +14,7 @@ from kamal_dev.config.options import Old, option, section
 from kamal_dev.config.port_range import PortRange
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
+from kamal_dev.model.stack_engine import COMPOSE, ENGINES
 from kamal_dev.values import dataclass
 
 MAX_COUNT = 1000
@@ -176,6 +177,12 @@ class Config:
         "Where hosts come from.",
         default=ProviderConfig(),
         otherwise="`type: docker`",
+    )
+    engine: str = option(
+        Choice(ENGINES),
+        """What runs stacks on hosts. `compose`: Docker Compose. `swarm-stack`: `docker stack deploy`, which spreads the
+        services of a stack over nodes; only with `provider.type: swarm`. Most devcontainers need `compose`.""",
+        default=COMPOSE.name,
     )
     placement: PlacementConfig = section(PlacementConfig, "How stacks are distributed over hosts.")
     ports: PortRange = section(PortRange, "Ports of a host for the published ports of stacks that share it.")

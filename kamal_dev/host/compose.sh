@@ -35,6 +35,7 @@ shift 3
 compose_words=$*
 cd "$home/current" 2>/dev/null || give_up compose "$stack has no release on this host"
 engine_answers || give_up compose "$engine_trouble"
+[ "$mode" != change ] || refuse_swarm "compose $1"
 # Compose gets Ctrl-C, too: its exit code counts.
 trap 'interrupted=yes' INT
 [ "$mode" = change ] || { attached "$@"; exit; }

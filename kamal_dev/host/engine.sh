@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
 # The container engine of this host: its program, labels, output formats and errors. Sourced after lib.sh; runs nothing by itself.
 #
-# Only this file, engine_images.sh, engine_events.sh and engine_swarm.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
+# Only this file and those whose names begin with `engine_` run the program or use its labels. The scripts that install it (bootstrap.sh,
 # packages.sh) know its packages, services and files. Podman has the same commands and flags, therefore flags of `run` are
 # passed on unchanged.
 
@@ -34,10 +34,17 @@ find_engine() {
 # started it in the background can end it by the process id of the shell. With engine_on=terminal its output goes to a terminal; ARG
 # must not need quotes then.
 engine_within() {
-  engine_deadline=$1
+  within=$1
   shift
   set -- docker "$@"
   [ "${engine_on:-}" != terminal ] || set -- script -qec "exec $*" /dev/null
+  run_within "$within" "$@"
+}
+
+# run_within SECONDS PROGRAM [ARG]...: run another program that runs the engine's in the same way.
+run_within() {
+  engine_deadline=$1
+  shift
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
     ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} "$@"
   # Only root can end a process of root, therefore sudo runs `timeout` and not the other way round.
@@ -69,6 +76,7 @@ explain_engine() {
   at=${engine_context:+" of the context \`$engine_context\`"}${engine_socket:+" at $engine_socket"}
   case $1:$2 in
     124:*) echo "$engine_name$at did not respond in time on this host" ;;
+    *'not a swarm manager'*) echo "this host is not a manager of the swarm any longer, which \`engine: swarm-stack\` needs" ;;
     *'permission denied'*) echo "\`$(id -un)\` has no permission to use $engine_name$at on this host: not in the group \`docker\`, and no passwordless sudo" ;;
     *) echo "$engine_name$at is not responding on this host: $(printf '%s\n' "$2" | grep . | tail -n 1 | cut -b1-300)" ;;
   esac
@@ -135,13 +143,15 @@ stack_compose() {
 
 # engine_up SECONDS ARG...: create and start containers from local images. Needs no network.
 engine_up() {
+  ! of_swarm || { swarm_up "$@"; return; }
   up_deadline=$1
   shift
   stack_compose "$up_deadline" up --no-build --pull never "$@"
 }
 
-# engine_stop SECONDS [ARG]...
+# engine_stop SECONDS [ARG]...: a stack of Swarm is removed, because its containers would be replaced.
 engine_stop() {
+  ! of_swarm || { swarm_down; return; }
   stop_deadline=$1
   shift
   stack_compose "$stop_deadline" stop "$@"
@@ -162,7 +172,7 @@ engine_restart_services() {
 }
 
 # engine_down [--volumes]
-engine_down() { stack_compose 300 down --remove-orphans "$@"; }
+engine_down() { if of_swarm; then swarm_down; else stack_compose 300 down --remove-orphans "$@"; fi; }
 
 # engine_services [SERVICE]...: print these services and their dependencies, all of which `up` starts.
 engine_services() {
@@ -185,20 +195,26 @@ label_of=com.docker.compose
 own="label=$label_of.oneoff=False"
 
 # container_ids: print the ids of the containers of the stack, running or not, without those of `compose run`.
-container_ids() { engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own"; }
+container_ids() {
+  ! of_swarm || { task_ids=$(task_containers) && printf '%s\n' "$task_ids" | cut -d' ' -f1; return; }
+  engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own"
+}
 
 # service_containers SERVICE: print the ids of the containers of one service, the newest first.
 service_containers() {
+  ! of_swarm || { task_container "$1"; return; }
   engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter "label=$label_of.service=$1"
 }
 
 # main_container [--all]: print the id of the container that people work in if it runs; with --all, also if it does not.
 main_container() {
+  ! of_swarm || { task_container ''; return; }
   engine ps "$@" --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter label=kamal-dev.main=true | tail -n 1
 }
 
 # container_services: print `id service` of each container of the stack.
 container_services() {
+  ! of_swarm || { task_containers; return; }
   engine ps --all --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" \
     --format "{{.ID}} {{.Label \"$label_of.service\"}}"
 }
@@ -215,7 +231,9 @@ list_containers() {
 labelled() {
   case $1 in
     container) engine ps --all --quiet --filter "label=$label_of.project=$stack" ;;
-    *) engine "$1" ls --quiet --filter "label=$label_of.project=$stack" ;;
+    *)
+      engine "$1" ls --quiet --filter "label=$label_of.project=$stack" || return
+      ! of_swarm || engine "$1" ls --quiet --filter "label=$namespace_of=$stack" ;;
   esac
 }
 
@@ -319,6 +337,10 @@ engine_connections() {
 
 # engine_inspect WHAT [ID]...: print each container in the format WHAT of `engine_format`; fails if one does not exist.
 engine_inspect() {
+  case $1 in
+    container) ! of_swarm || { task_rows; return; } ;;
+    end) ! of_swarm || { engine inspect --type container --format "$(engine_format end)" -- "$2" 2>/dev/null || task_end "$2"; return; } ;;
+  esac
   inspect_format=$(engine_format "$1")
   shift
   [ $# -eq 0 ] || engine inspect --type container --format "$inspect_format" -- "$@"
@@ -415,6 +437,9 @@ any_image() {
 }
 
 engine_start() { engine start -- "$@"; }
+
+# engine_recovers: whether the engine starts the stack again by itself after an outage.
+engine_recovers() { of_swarm; }
 
 # awaits_unit: whether the engine is stopped or stopping, and systemd would start it again if anything connected to its
 # socket.

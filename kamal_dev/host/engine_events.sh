@@ -4,7 +4,10 @@
 # --- logs
 
 # engine_logs ID SINCE: print the last lines that a container printed.
-engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
+engine_logs() {
+  ! of_swarm || { engine logs --tail 20 -- "$1" 2>&1 || task_logs "$1"; return; }
+  engine logs --tail 20 --since "$2" -- "$1" 2>&1
+}
 
 # engine_read_log ID FLAG...: print the whole log of a container, each line with its time; with --follow, for as long as it runs.
 engine_read_log() {

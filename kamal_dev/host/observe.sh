@@ -12,7 +12,7 @@
 #   completed   a one-shot: it ended with 0, and nothing restarts it
 #   exited N    it ended, but should be running
 #   stopped     it ended, because somebody stopped it on purpose: its service is in ~/.kamal-dev/<stack>/stopped, see operate.sh
-#   created (never started), paused, dead, removing
+#   created (never started), pending (waits for a place in the swarm), paused, dead, removing
 # The states in comparison with its release when that came up:
 #   missing, leftover (not part of the release), renamed, outdated (of another image), changed (recreated with another
 #   configuration), offline (off a network), stale (the workspace folder that it mounts was replaced)
@@ -44,6 +44,7 @@ END
     exited) judge_exited ;;
     restarting) verdict=wait reason="exited with code $exit_code and is being restarted" ;;
     created) reason='never started' ;;
+    pending) verdict='wait' reason="has no container yet$(task_error "$id" | sed 's/^/: /')" ;;
     dead) reason='the engine could not remove it' ;;
     *) verdict=wait reason=$engine_state ;;
   esac
@@ -57,7 +58,8 @@ judge_running() {
     starting) state=starting verdict=wait reason='its health check has not passed yet' ;;
     *)
       state=up verdict=fine age=$window
-      [ "$window" = 0 ] || find_age
+      # What happens on another node of a swarm, where its process is not known, is heard of late.
+      [ "$window" = 0 ] || { find_age; [ "$process" != 0 ] || age=$((age - 5000)); }
       [ "$age" -ge "$window" ] || state=starting verdict=window reason='did not stay up long enough' ;;
   esac
 }

@@ -8,6 +8,7 @@ save_result() { :; }
 
 # begin_with_release: lock the stack, and look at the containers of the release that it has. Sets release, version and up_within.
 begin_with_release() {
+  refuse_swarm "$verb"
   release='' version='' up_within=$((timeout / 1000 + 1))
   begin
   release=$shown

@@ -8,6 +8,8 @@
 
 # shellcheck source-path=SCRIPTDIR source=engine.sh
 . "$here/engine.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_tasks.sh
+. "$here/engine_tasks.sh"
 
 # use_stack NAME: select the stack for everything below.
 use_stack() {
@@ -160,6 +162,7 @@ look_at_stack() {
 # record_running: record which containers of `found` run, for the watcher to start after an outage.
 #   ~/.kamal-dev/<stack>/running   their ids, a line each
 record_running() {
+  ! engine_recovers || { discard "$home/running"; return; }
   run_now='' ran=''
   while IFS='|' read -r run_id _ run_state _; do
     case $run_state in running | paused) run_now="$run_now$run_id
@@ -198,6 +201,7 @@ find_containers() {
   done <<END
 $container_list
 END
+  ! of_swarm || ids=$(container_ids)
 }
 
 # refuse_foreign: end the script if a compose project of this name was started from elsewhere.

@@ -157,6 +157,7 @@ all_exist() {
 
 # pull: get the images that are missing, before anything stops.
 pull() {
+  refuse_other_engine
   phase pull
   await_removal
   # shellcheck disable=SC2046 # references have no spaces
@@ -167,6 +168,12 @@ pull() {
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false untouched "could not pull images: $(last_lines "$here/pull.failed" 6)"
   leave_room
+}
+
+# refuse_other_engine: end the script if something else runs the release that is there: both would have containers.
+refuse_other_engine() {
+  [ -n "$shown" ] && [ "$(engine_of "$shown")" != "$(engine_of "$release")" ] || return 0
+  conclude false untouched "\`$stack\` runs with \`engine: $(engine_of "$shown")\`: to change it, remove the stack with \`--keep-volumes\`"
 }
 
 # switch: make the release the current one, and roll back to the last good one if it fails. If no container would change,

@@ -13,6 +13,7 @@ from kamal_dev.commands import docker
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.errors import ConfigError, DevcontainerError, DevError, Problem, UsageError
 from kamal_dev.model import Version
+from kamal_dev.model.stack_engine import StackEngine
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
 from kamal_dev.project import untrusted
@@ -62,13 +63,15 @@ def load(
     strict: bool = True,
     ignore_features: bool = False,
     allow_outside: bool = False,
+    degraded: bool = False,
     origin: SourceOrigin | None = None,
 ) -> Project:
     """Read the project that contains `folder` (absolute); the two paths are relative to `folder`.
 
     Unless `strict`, a devcontainer.json may contain things that cannot be deployed. With `ignore_features`, Features
-    are ignored with a notice. With `origin`, the secrets and who has hosts come from its `home`, and the configuration
-    too if the folder has none. Raises ConfigError for a problem in any file, UsageError for an invalid flag.
+    are ignored with a notice; with `degraded`, so is what the engine cannot do. With `origin`, the secrets and who has
+    hosts come from its `home`, and the configuration too if the folder has none. Raises ConfigError for a problem in
+    any file, UsageError for an invalid flag.
     """
     is_trusting = origin is None or origin.home.is_trusting
     visible = environment if is_trusting else untrusted.visible(environment)
@@ -83,7 +86,8 @@ def load(
     configuration = _devcontainer(context, settings, path, private, strict)
     configuration = devcontainer.without_features(configuration) if ignore_features else configuration
     project = _project(context, settings, configuration, secrets_file, private, redaction, shell, origin)
-    return replace(project, version=_version(context.source, version), allow_outside=allow_outside)
+    engine = StackEngine(settings.engine, degraded)
+    return replace(project, version=_version(context.source, version), allow_outside=allow_outside, engine=engine)
 
 
 def _project(

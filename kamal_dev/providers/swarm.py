@@ -1,4 +1,4 @@
-"""Nodes of a Docker Swarm as hosts. Compose runs on the nodes; the swarm only tells which there are.
+"""Nodes of a Docker Swarm as hosts. Compose runs on the nodes, or `docker stack` on those that are managers.
 
 Stacks are visible as labels of nodes, so that those of a node that does not answer are known.
 """
@@ -15,6 +15,7 @@ from kamal_dev.commands import answers, nodes
 from kamal_dev.commands.nodes import NodeLabels, SwarmMember, SwarmNode
 from kamal_dev.errors import DevError, HostError, NoAnswer, ProviderError
 from kamal_dev.model import Host, Step
+from kamal_dev.model.stack_engine import SWARM_STACK
 from kamal_dev.plan.placement import HostContents, at
 from kamal_dev.shell import Shell
 from kamal_dev.values import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kamal_dev.providers import Agree
 
 ASKING = 90.0
+MANAGER = "manager"
 CLOSED = {"drain": "is drained", "pause": "is paused"}
 MATCHLESS = "does not match `provider.nodes`"
 LOOK = "`docker node ls` and `docker node inspect` on the manager show the nodes and their labels"
@@ -193,7 +195,11 @@ class SwarmProvider:
         """Return why a node takes no new stacks, empty if it does."""
         if not all(constraint.accepts(node.facts) for constraint in self._config.provider["nodes"]):
             return MATCHLESS
-        return "" if node.availability == nodes.ACTIVE else CLOSED.get(node.availability, "is not active")
+        if node.availability != nodes.ACTIVE:
+            return CLOSED.get(node.availability, "is not active")
+        # Only a manager can deploy a stack, and the stack's node does it by itself.
+        is_able = self._config.engine != SWARM_STACK or node.role == MANAGER
+        return "" if is_able else f"is not a manager, as `engine: {SWARM_STACK}` requires"
 
     def _reached(self, node: SwarmNode, member: SwarmMember) -> Host:
         """Return how a node is reached: the manager as it is configured, others at their address in the swarm."""

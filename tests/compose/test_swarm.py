@@ -26,6 +26,11 @@ from tests.compose import oracle, support
 from tests.compose.test_cases import Case, _check
 
 CASES = sorted(path for path in (Path(__file__).parent / "swarm").iterdir() if path.is_dir())
+# By which the containers of tasks are found.
+OWN_LABELS = (
+    *(f"com.docker.compose.{key}" for key in ("project", "service", "oneoff", "container-number")),
+    *("kamal-dev.node", swarm_stack.DEFINITION),
+)
 NODE, HOME = "nodeid", "/home/ops"
 
 
@@ -103,7 +108,7 @@ def _seen(service: dict[str, Any]) -> dict[str, Any]:
     same = ("image", "command", "user", "working_dir", "init", "cap_add", "tty", "stdin_open", "sysctls", "ulimits")
     return {
         "environment": environment,
-        "labels": service.get("labels", {}),
+        "labels": {key: text for key, text in service.get("labels", {}).items() if key not in OWN_LABELS},
         "hostname": _literal(service.get("hostname", "")),
         "mounts": mounts,
         "networks": set(service.get("networks", {"default": None})) if "network_mode" not in service else {"default"},

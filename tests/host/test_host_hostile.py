@@ -57,7 +57,7 @@ def test_a_container_that_got_something_else_than_the_workspace_is_stopped(
     home = f"/root/.kamal-dev/{stack}"
     labels = f"--label com.docker.compose.project={stack} --label com.docker.compose.oneoff=False"
     lab.sh(f"mkdir -p {home}/workspace/good && ln -s /usr/share '{home}/workspace/a link' && mkdir -p /tmp/strays")
-    for name in ("lib.sh", "engine.sh", "stack.sh", "mounts.sh"):
+    for name in ("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "mounts.sh"):
         lab.sh(f"cat >/tmp/strays/{name} <<'END-OF-SCRIPT'\n{scripts[name]}\nEND-OF-SCRIPT")
     for name, folder in (("bad", "a link"), ("fine", "good")):
         own = f"--label com.docker.compose.service={name} --volume '{home}/workspace/{folder}:/the folder'"

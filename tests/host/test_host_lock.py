@@ -149,7 +149,7 @@ unlock_stack
 
 
 def test_the_heartbeat_holds_nothing_that_a_caller_waits_for(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
-    names = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh")
+    names = ("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "audit.sh", "lock.sh")
     texts = (scripts[name].replace('. "$here/engine.sh"', "") for name in names)
     script = "\n".join(("here=/tmp", *texts, f"use_stack {stack}", HOLDERS))
     told = lab.run(Step(("sh", "-c", script, "the-test"), label="locking"))

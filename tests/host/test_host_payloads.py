@@ -70,6 +70,7 @@ def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) 
     sourced = [
         "engine.sh",
         "engine_images.sh",
+        "engine_tasks.sh",
         "facts.sh",
         "history.sh",
         "lib.sh",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,3 +202,152 @@ def test_stacks_of_a_killed_node_are_known_and_new_ones_go_elsewhere(swarm: Swar
         wait_for("the node is ready", lambda: swarm.inspect(swarm.worker, ".Status.State") == "ready", 60)
     repository.commit({".devcontainer/message": "swarm\n"})
     repository.dev("remove", "--yes")
+
+
+# --- stacks that Swarm runs
+
+SLEEPER = "sleeper:1"
+SPREAD = f"""\
+services:
+  app:
+    build: .
+    init: true
+    volumes: ["..:/work"]
+  web:
+    image: {SLEEPER}
+    command: [/bin/sleep, infinity]
+    deploy: {{placement: {{constraints: ["node.labels.web == yes"]}}}}
+"""
+
+
+@dataclass(frozen=True)
+class SpreadStack:
+    """A project with `engine: swarm-stack`: `app` runs on the manager, `web` where the label `web` is."""
+
+    swarm: Swarm
+    repository: Repository
+
+    @property
+    def stack(self) -> str:
+        return self.repository.stack(1)
+
+    def container(self, node: Host, service: str) -> str:
+        """Return the id of the running container of a service on a node; empty if there is none."""
+        label = f"label=com.docker.swarm.service.name={self.stack}_{service}"
+        return node.run(f"docker ps --quiet --filter {label}").strip()
+
+    @property
+    def states(self) -> dict[str, str]:
+        (told,) = self.repository.dev("status", "--json", code=None).json
+        return {item["service"]: item["state"] for item in told["containers"]}
+
+    def message(self) -> str:
+        return self.repository.dev("exec", self.stack, "--", "cat", "/message").stdout
+
+
+@pytest.fixture(scope="module")
+def spread(swarm: Swarm, lab: Lab) -> SpreadStack:
+    sleep = "tar -chf - /bin/sleep $(ldd /bin/sleep | grep -o '/[^ ]*') | docker import - "
+    for node in swarm.nodes.values():
+        node.run(f"{sleep}{SLEEPER}")
+    swarm.update(swarm.worker, "--label-add web=yes")
+    repository = lab.small("spread", [], compose=SPREAD)
+    key = lab.folder / "swarm_key"
+    settings = config(repository, lab, f"root@{address(swarm.manager)}", key).replace("count: 3", "count: 1")
+    repository.commit({"config/dev.yml": f"{settings}engine: swarm-stack\n"})
+    return SpreadStack(swarm, repository)
+
+
+def test_services_of_one_stack_run_on_two_nodes(spread: SpreadStack) -> None:
+    repository, swarm = spread.repository, spread.swarm
+    assert {item["state"] for item in repository.deploy().stacks.values()} == {"deployed"}
+    assert spread.container(swarm.manager, "app")
+    assert not spread.container(swarm.worker, "app")
+    assert spread.container(swarm.worker, "web")
+    assert not spread.container(swarm.manager, "web")
+    assert spread.states == {"app": "up", "web": "up"}
+    assert {item["state"] for item in repository.deploy().stacks.values()} == {"unchanged"}
+    assert spread.message() == "spread\n"
+
+
+def test_a_stack_of_swarm_is_rolled_back(spread: SpreadStack) -> None:
+    repository = spread.repository
+    repository.deploy()
+    web = spread.container(spread.swarm.worker, "web")
+    dockerfile = (repository.root / ".devcontainer/Dockerfile").read_text()
+    broken = re.sub("CMD.*", 'CMD ["sh", "-c", "echo boom; exit 3"]', dockerfile)
+    repository.commit({".devcontainer/Dockerfile": broken, ".devcontainer/message": "broken\n"})
+    ended = repository.deploy(code=1)
+    assert "app did not stay up" in ended.text
+    assert "boom" in ended.text
+    assert spread.message() == "spread\n"
+    repository.commit({".devcontainer/Dockerfile": dockerfile, ".devcontainer/message": "second\n"})
+    repository.deploy()
+    assert spread.message() == "second\n"
+    repository.dev("rollback", "--yes")
+    assert spread.message() == "spread\n"
+    assert spread.container(spread.swarm.worker, "web") == web
+
+
+def test_what_only_compose_can_do_is_refused(spread: SpreadStack) -> None:
+    repository = spread.repository
+    repository.deploy()
+    app = spread.container(spread.swarm.manager, "app")
+    refused = repository.dev("stop", "--yes", code=1)
+    assert "`dev stop` does not work with `engine: swarm-stack`" in refused.text
+    settings = (repository.root / "config/dev.yml").read_text()
+    (repository.root / "config/dev.yml").write_text(settings.replace("engine: swarm-stack", "engine: compose"))
+    refused = repository.deploy(code=1)
+    (repository.root / "config/dev.yml").write_text(settings)
+    assert "runs with `engine: swarm-stack`" in refused.text
+    compose = repository.root / ".devcontainer/compose.yaml"
+    text = compose.read_text()
+    compose.write_text(text.replace("    init: true\n", "    init: true\n    privileged: true\n"))
+    refused = repository.deploy(code=2)
+    compose.write_text(text)
+    assert "compose.yaml:5" in refused.text
+    assert "Swarm has no privileged containers" in refused.text
+    assert spread.container(spread.swarm.manager, "app") == app
+
+
+def test_a_removed_stack_of_swarm_leaves_nothing(spread: SpreadStack) -> None:
+    spread.repository.deploy()
+    spread.repository.dev("remove", "--yes")
+    for node in spread.swarm.nodes.values():
+        left = "docker ps --all --quiet {0}; docker network ls --quiet {0}; docker volume ls --quiet {0}"
+        assert not node.run(left.format(f"--filter label=com.docker.stack.namespace={spread.stack}"))
+
+
+@pytest.mark.slow
+def test_services_leave_a_drained_node_and_the_stack_is_up_again(spread: SpreadStack) -> None:
+    swarm = spread.swarm
+    spread.repository.deploy()
+    app = spread.container(swarm.manager, "app")
+    swarm.update(swarm.worker, "--availability drain")
+    try:
+        wait_for("the service is waiting", lambda: spread.states["web"] == "pending", 60)
+        swarm.update(swarm.manager, "--label-add web=yes")
+        wait_for("the service runs elsewhere", lambda: spread.container(swarm.manager, "web"), 60)
+        wait_for("the stack is up", lambda: spread.states == {"app": "up", "web": "up"}, 60)
+        assert spread.container(swarm.manager, "app") == app
+    finally:
+        swarm.update(swarm.worker, "--availability active")
+
+
+@pytest.mark.slow
+def test_services_of_a_killed_node_run_elsewhere(spread: SpreadStack) -> None:
+    swarm = spread.swarm
+    swarm.manager.run(f"docker node update --label-rm web {swarm.manager.container} || true")
+    spread.repository.deploy()
+    if not spread.container(swarm.worker, "web"):
+        swarm.manager.run(f"docker service update --force {spread.stack}_web")
+    docker("kill", swarm.worker.container)
+    try:
+        swarm.update(swarm.manager, "--label-add web=yes")
+        wait_for("the service runs elsewhere", lambda: spread.container(swarm.manager, "web"), 60)
+        wait_for("the stack is up", lambda: spread.states == {"app": "up", "web": "up"}, 60)
+        assert {item["state"] for item in spread.repository.deploy().stacks.values()} == {"unchanged"}
+        spread.repository.dev("remove", "--yes")
+    finally:
+        docker("start", swarm.worker.container)
+        wait_for("the node is ready", lambda: swarm.inspect(swarm.worker, ".Status.State") == "ready", 60)

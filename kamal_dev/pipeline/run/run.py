@@ -70,6 +70,7 @@ class Run:
         ignore_features: bool = False,
         lock_wait: float | None = None,
         allow_outside: bool = False,
+        degraded: bool = False,
         origin: SourceOrigin | None = None,
     ) -> Run:
         """Read the project of `folder` (absolute); see `project.load`. Raises ConfigError, UsageError."""
@@ -85,6 +86,7 @@ class Run:
             strict=strict,
             ignore_features=ignore_features,
             allow_outside=allow_outside,
+            degraded=degraded,
             origin=origin,
         )
         return cls(read(folder), local, output, partial(read, folder), lock_wait, folder=folder)
