@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         "dev deploy https://github.com/ann/guestbook@feature/x  # from a repository that is not checked out",
         "dev deploy fix-42 --ttl 8h --idle 2h  # it stops by itself",
         "dev deploy --skip-push  # without a registry",
+        "dev deploy --degraded  # leave out what `engine: swarm-stack` cannot do",
         "dev deploy --dry-run  # print the plan and its steps",
     )
 )

@@ -176,6 +176,11 @@ password_env: X
             "config/dev.yml:2: defaults.memory: must be an amount, not a list",
         ),
         (
+        (
+            "service: a\nengine: swarm-stack\n",
+            "config/dev.yml:2: engine: `swarm-stack` requires `provider.type` `swarm`, not `docker`",
+        ),
+        (
             "service: a\nprovider:\n  type: swarm\n",
             "config/dev.yml:3: provider.manager: is required",
         ),

@@ -136,6 +136,15 @@ def test_only_matching_active_nodes_get_new_stacks() -> None:
     assert "is down" in str(placement.errors["app-3"])
 
 
+def test_only_managers_take_stacks_that_swarm_runs() -> None:
+    nodes = (node(1, role="manager"), node(2, role="worker"))
+    provider, _ = listing(member(), *nodes, settings=f"{ANY}engine: swarm-stack\n")
+    closed = [item.closed for item in provider.inventory().values()]
+    assert closed == ["", "is not a manager, as `engine: swarm-stack` requires"]
+    provider, _ = listing(member(), *nodes, settings=ANY)
+    assert [item.closed for item in provider.inventory().values()] == ["", ""]
+
+
 def test_a_node_has_the_names_that_the_swarm_has_for_it() -> None:
     provider, _ = listing(member(), node(2), node(3))
     placement = place(("app-1",), tuple(provider.inventory().values()), PlacementRules(4), on="node-3")

@@ -238,7 +238,7 @@ class SpreadStack:
 
     @property
     def states(self) -> dict[str, str]:
-        (told,) = self.repository.dev("status", "--json", code=None).json
+        (told,) = self.repository.attempt("status", "--json").json
         return {item["service"]: item["state"] for item in told["containers"]}
 
     def message(self) -> str:
@@ -253,7 +253,8 @@ def spread(swarm: Swarm, lab: Lab) -> SpreadStack:
     swarm.update(swarm.worker, "--label-add web=yes")
     repository = lab.small("spread", [], compose=SPREAD)
     key = lab.folder / "swarm_key"
-    settings = config(repository, lab, f"root@{address(swarm.manager)}", key).replace("count: 3", "count: 1")
+    settings = config(repository, lab, f"root@{address(swarm.manager)}", key)
+    settings = settings.replace("per_host: 2", "per_host: 9").replace("count: 3", "count: 1")
     repository.commit({"config/dev.yml": f"{settings}engine: swarm-stack\n"})
     return SpreadStack(swarm, repository)
 
