@@ -80,6 +80,7 @@ def command(
     deployed again by its name, and remembers its reference. NAME can be a repository: URL[@REF].
     """
     from kamal_dev.commands.expiry import LifetimeLimits
+    from kamal_dev.errors import UsageError
     from kamal_dev.pipeline.deploy import deploy_all
     from kamal_dev.pipeline.named import NamedStacks, SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions
@@ -88,6 +89,8 @@ def command(
     names, ref = to_deploy(flags.repo, names, ref, common.here())
     common.refuse_local_source(flags, worktree, here)
     run = common.open_run(flags)
+    if run.project.engine.is_swarm and (wanted["ttl"] or wanted["idle"]):
+        raise UsageError("`--ttl` and `--idle` do not work with `engine: swarm-stack`")
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes
     names = (*hosts, *names)

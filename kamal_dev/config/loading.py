@@ -13,6 +13,7 @@ from kamal_dev.config.document import ConfigValue, over, parse
 from kamal_dev.config.images import PLACEHOLDER_SERVER, Registry
 from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.problems import Reading, described, show
+from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk
@@ -238,7 +239,12 @@ def _check_limits(reading: Reading) -> None:
 def _check_engine(reading: Reading) -> None:
     provider = reading.values.get("provider", ProviderConfig()).type
     has_failed = reading.has_problem("provider") or reading.has_problem("engine")
-    if reading.values.get("engine") == SWARM_STACK and not PROVIDERS[provider].runs_stacks and not has_failed:
+    if reading.values.get("engine") != SWARM_STACK or has_failed:
+        return
+    for key in ("lifetime.ttl", "lifetime.idle"):
+        if reading.values.get(key):
+            _refuse(reading, key, f"does not work with `engine: {SWARM_STACK}`")
+    if not PROVIDERS[provider].runs_stacks:
         able = ", ".join(f"`{name}`" for name, row in PROVIDERS.items() if row.runs_stacks)
         _refuse(reading, "engine", f"`{SWARM_STACK}` requires `provider.type` {able}, not `{provider}`")
 

@@ -38,6 +38,7 @@ shift
 for each in "$@"; do
   case $each in never | - | stop | remove) ;; '' | *[!0-9]* | ????????????*) give_up arguments "\`$each\` is not a number of seconds" ;; esac
 done
+case $* in *[0-9]*) refuse_swarm extend ;; esac
 [ -n "$(current_release)" ] || give_up lifetime "$stack is not deployed"
 hold_lifetime || give_up lifetime 'another process is changing the lifetime'
 current_lifetime || { life_wall=$(date +%s) && read -r life_boot </proc/sys/kernel/random/boot_id && read -r life_uptime _ </proc/uptime; }

@@ -176,6 +176,9 @@ password_env: X
             "config/dev.yml:2: defaults.memory: must be an amount, not a list",
         ),
         (
+            "service: a\nprovider: {type: swarm, manager: a}\nengine: swarm-stack\nlifetime:\n  ttl: 8h\n",
+            "config/dev.yml:5: lifetime.ttl: does not work with `engine: swarm-stack`",
+        ),
         (
             "service: a\nengine: swarm-stack\n",
             "config/dev.yml:2: engine: `swarm-stack` requires `provider.type` `swarm`, not `docker`",
