@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kamal_dev import compose, devcontainer
@@ -70,6 +71,10 @@ class Metadata:
         metadata = devcontainer.entries(config.metadata, self._image)
         laid = devcontainer.merged(project.devcontainer, metadata, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
+        additions = replace(additions, engine=project.engine)
+        lost = tuple(item for item in compose.problems(project.compose, additions) if item not in project.problems)
+        if project.engine.is_swarm and lost:
+            raise ConfigError(lost)
         if additions != project.additions and (refused := tuple(untrusted.powers(project, additions))):
             raise ConfigError(refused, hint=untrusted.HINT)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
