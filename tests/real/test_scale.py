@@ -31,7 +31,7 @@ def steps(output: str, where: str = "") -> list[str]:
 
 
 def test_the_status_of_thirty_stacks_takes_one_connection_and_one_exec_for_each_host(root: Path) -> None:
-    done = dev.run(("status", "--verbose"), cwd=root, env={**os.environ, "CI": "true"}, timeout=60)
+    done = dev.run(("status", "--verbose"), cwd=root, env={**os.environ, "CI": "true"}, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert {row[0] for row in rows} == {f"scale-{number}" for number in range(1, HOSTS * scale.STACKS + 1)}
