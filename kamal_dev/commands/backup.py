@@ -17,9 +17,11 @@ from kamal_dev.values import dataclass
 
 FORMAT = 1
 WORKSPACE = "workspace"
+BACKUPS = "backups"  # only in moves
 VOLUMES = "volumes/"
+STOPPED, RUNNING = "stopped", "running"
 # As the specification of Compose has it.
-_PART = re.compile(rf"{WORKSPACE}|{VOLUMES}[a-zA-Z0-9_][a-zA-Z0-9._-]*")
+_PART = re.compile(rf"{WORKSPACE}|{BACKUPS}|{VOLUMES}[a-zA-Z0-9_][a-zA-Z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,14 @@ def pack(
     parts: Iterable[str],
     limits: StartLimits = StartLimits(),
     *,
-    running: bool = False,
+    how: str = STOPPED,
     performer: str = "",
 ) -> Step:
     """Return the step that packs parts for `stream`, all if none is named; their services stop meanwhile.
 
-    With `running` they do not stop.
+    `how` is `RUNNING` if they do not stop, or the token of a move, after which all services stay stopped.
     """
-    how = "running" if running else "stopped"
+    checked("token", (how,))
     return _change(scripts, token, "backup.sh", stack, limits, performer, (how, *checked("volume", parts)))
 
 

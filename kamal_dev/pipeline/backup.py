@@ -6,16 +6,17 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import BinaryIO
 
 from kamal_dev import __version__
-from kamal_dev.commands.backup import BackupManifest, parts_of
+from kamal_dev.commands.backup import RUNNING, STOPPED, BackupManifest, parts_of
 from kamal_dev.commands.hooks import BACKUP
 from kamal_dev.errors import DevError
-from kamal_dev.model import Host
+from kamal_dev.model import Container, Host
 from kamal_dev.output import Output
 from kamal_dev.output.summary import BackupPartSummary, BackupSummary, RunSummary, taken
 from kamal_dev.output.units import size
-from kamal_dev.pipeline.hosts.backing_up import Packing
+from kamal_dev.pipeline.hosts.backing_up import Packing, shown
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -79,20 +80,45 @@ def backup(
         f"{now:%Y-%m-%dT%H:%M:%SZ}",
         f"kamal-dev {__version__}",
     )
-    packing = Packing(project, connections, target, path, about)
+    how = RUNNING if is_prepared else STOPPED
     try:
-        manifest = packing.run(parts_of(volumes), running=is_prepared)
+        manifest, started = _saved(project, connections, target, about, path, parts_of(volumes), how)
     except DevError as error:
         note(project, connections, "backup", StackResult(name, target.address, "failed", error=error), began)
         raise
-    result = StackResult(name, target.address, "backed up", containers=packing.started)
+    result = StackResult(name, target.address, "backed up", containers=started)
     # Without containers nothing was stopped and started again.
-    if packing.started:
+    if started:
         result = hooks.checked(result, target, left_behind=f"the backup is complete: {path}")
     note(project, connections, "backup", result, began)
     if result.error:
         raise result.error
     return SavedBackup(path, manifest, time.monotonic() - began)
+
+
+def _saved(
+    project: Project,
+    connections: HostConnections,
+    target: Host,
+    about: BackupManifest,
+    path: Path,
+    parts: tuple[str, ...],
+    how: str,
+) -> tuple[BackupManifest, tuple[Container, ...]]:
+    """Write the file; return its manifest, and the containers that were started again. Raises DevError."""
+
+    def save(stream: BinaryIO) -> BackupManifest:
+        return backup_file.save(path, stream, about, shown(connections, target, "backing_up", None))
+
+    packing = Packing(project, connections, target, about.stack, save)
+    try:
+        manifest = packing.run(parts, how=how, done=f"The backup is complete: {path}")
+    except BaseException:
+        # After an interrupt, the other thread has no time to do it.
+        if packing.is_cut_off:
+            backup_file.discard(path)
+        raise
+    return manifest, packing.started
 
 
 def warn_of_source(project: Project, shell: Shell, output: Output, path: Path) -> None:

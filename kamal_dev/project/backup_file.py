@@ -46,7 +46,7 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
             compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1, write_checksum=True)
             with compressor.stream_writer(file, closefd=False) as packed:
                 counted = _Counted(packed.write, progress)
-                parts = backup_tar.parts(_Unzipped(stream), counted)
+                parts = backup_tar.parts(Unzipped(stream), counted)
             complete = replace(about, parts=parts, packed=file.tell() - ROOM)
             file.seek(0)
             file.write(_head(complete))
@@ -175,10 +175,10 @@ def _head(about: BackupManifest) -> bytes:
     return frame + _SKIPPABLE + rest.to_bytes(4, "little") + b"\0" * rest
 
 
-class _Unzipped:
+class Unzipped:
     """Read a gzipped stream. Raises DevError if it is cut off."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: backup_tar.Readable) -> None:
         self._stream = stream
         self._inflate = zlib.decompressobj(_GZIP)
 

@@ -47,7 +47,7 @@ def test_text_that_is_no_manifest_is_refused(text: bytes) -> None:
 
 
 def test_steps_name_the_stack_and_the_parts() -> None:
-    packing = backup.pack(scripts(), "t1", "guestbook-1", ("volumes/data", "workspace"), running=True)
+    packing = backup.pack(scripts(), "t1", "guestbook-1", ("volumes/data", "workspace"), how=backup.RUNNING)
     words = ("detach.sh", "t1", "backup.sh", "guestbook-1", "300000", "5000", "running", "volumes/data", "workspace")
     assert packing.argv[-len(words) :] == words
     replacing = backup.replace(scripts(), "t1", "guestbook-1", ("workspace",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from kamal_dev.commands import answers, backup, events, payload, workspace
 from kamal_dev.commands.backup import BackupManifest
@@ -24,59 +24,66 @@ ASKING = 60.0
 LONGEST = 6 * 3600.0  # seconds, as scripts on hosts have it
 SHOWN_EVERY = 1 << 24  # bytes
 SUBJECT = "the backup"
+Value = TypeVar("Value")
 
 
-class Packing:
-    """Receive one backup while the script that packs it is followed."""
+class Packing(Generic[Value]):
+    """Receive what a stack packs while the script that packs it is followed; `keep` reads the compressed tar."""
 
     def __init__(
-        self, project: Project, connections: HostConnections, target: Host, path: Path, about: BackupManifest
+        self,
+        project: Project,
+        connections: HostConnections,
+        target: Host,
+        stack: str,
+        keep: Callable[[BinaryIO], Value],
     ) -> None:
         self._project, self._connections, self._target = project, connections, target
-        self._path, self._about = path, about
-        self._saving: Background[BackupManifest] | None = None
+        self._stack, self._keep = stack, keep
+        self._keeping: Background[Value] | None = None
         self._is_complete = False
         self.started: tuple[Container, ...] = ()
 
-    def run(self, parts: tuple[str, ...], *, running: bool) -> BackupManifest:
-        """Pack and save `parts`; return the manifest. Raises DevError; the services are started again in any case."""
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether something was received, but not all of it."""
+        return self._keeping is not None and not self._is_complete
+
+    def run(self, parts: tuple[str, ...], *, how: str, done: str) -> Value:
+        """Pack `parts` as `commands.backup.pack` does, and return what `keep` has made of them; `done` names that.
+
+        Raises DevError; the services are started again then.
+        """
         connections, limits = self._connections, limits_of(self._project)
 
         def step(token: str) -> Step:
-            if self._saving is None:
-                self._saving = Background(lambda: self._save(token), name="backup")
-            performer = connections.performer
-            packing = (connections.scripts, token, self._about.stack, parts, limits)
-            return backup.pack(*packing, running=running, performer=performer)
+            if self._keeping is None:
+                self._keeping = Background(lambda: self._receive(token), name="backup")
+            packing = (connections.scripts, token, self._stack, parts, limits)
+            return backup.pack(*packing, how=how, performer=connections.performer)
 
         def change() -> events.ScriptResult:
-            if self._saving is not None:
+            if self._keeping is not None:
                 # Of an attempt that found the stack locked: it would remove the file of this one.
-                self._saving.wait(LONGEST)
-            self._saving = None
+                self._keeping.wait(LONGEST)
+            self._keeping = None
             return follow(connections, self._target, step, timeout=LONGEST)
 
-        try:
-            return self._ended(in_turn(connections, self._target, self._about.stack, change))
-        except BaseException:
-            # After an interrupt, the other thread has no time to do it.
-            if self._saving is not None and not self._is_complete:
-                backup_file.discard(self._path)
-            raise
+        return self._ended(in_turn(connections, self._target, self._stack, change), done)
 
-    def _ended(self, outcome: events.ScriptResult) -> BackupManifest:
-        """Return the manifest, and keep the containers that were started again.
+    def _ended(self, outcome: events.ScriptResult, done: str) -> Value:
+        """Return what was kept, and keep the containers that were started again.
 
         An error of this machine, such as a full disk, is why the host could not go on.
         """
         error = failure(self._target, outcome, "back it up")
-        if self._saving is None or outcome.state in ("kept", "") or outcome.phase == "lock":
+        if self._keeping is None or outcome.state in ("kept", "") or outcome.phase == "lock":
             raise error or HostError(self._target.name, "the host sent no backup")
         try:
-            saved = self._saving.result()
+            kept = self._keeping.result()
         except DevError as reason:
             # It has removed its own file; what exists now is of another command.
-            self._saving = None
+            self._keeping = None
             if error is None:
                 raise
             # Either may be the cause: a full disk here ends the reading there, and the other way round.
@@ -86,30 +93,33 @@ class Packing:
             raise error
         self._is_complete, self.started = True, outcome.containers
         if error:
-            self._connections.output.info(f"The backup is complete: {self._path}", self._target, phase="backing_up")
+            self._connections.output.info(done, self._target, phase="backing_up")
             raise error
-        return saved
+        return kept
 
-    def _save(self, token: str) -> BackupManifest:
-        shell = self._connections.remote(self._target)
-        assert isinstance(shell, Receiver)
-        reading, writing = os.pipe()
+    def _receive(self, token: str) -> Value:
+        return received(self._connections, self._target, backup.stream(self._connections.scripts, token), self._keep)
 
-        def received() -> Result | None:
-            with os.fdopen(writing, "wb", buffering=0) as stream:
-                try:
-                    step = backup.stream(self._connections.scripts, token)
-                    return shell.receive(step, lambda chunk: _write(stream, chunk), feed=(), timeout=LONGEST)
-                except BrokenPipeError:
-                    # The other end has failed, and says why.
-                    return None
 
-        receiving = Background(received, name="receive")
-        with os.fdopen(reading, "rb") as stream:
-            progress = shown(self._connections, self._target, "backing_up", None)
-            saved = backup_file.save(self._path, stream, self._about, progress)
-        receiving.result()
-        return saved
+def received(connections: HostConnections, target: Host, step: Step, keep: Callable[[BinaryIO], Value]) -> Value:
+    """Run a step whose output `keep` reads as it arrives; return what `keep` returns."""
+    shell = connections.remote(target)
+    assert isinstance(shell, Receiver)
+    reading, writing = os.pipe()
+
+    def receive() -> Result | None:
+        with os.fdopen(writing, "wb", buffering=0) as stream:
+            try:
+                return shell.receive(step, lambda chunk: _write(stream, chunk), feed=(), timeout=LONGEST)
+            except BrokenPipeError:
+                # The other end has failed, and says why.
+                return None
+
+    receiving = Background(receive, name="receive")
+    with os.fdopen(reading, "rb") as stream:
+        kept = keep(stream)
+    receiving.result()
+    return kept
 
 
 def _write(stream: BinaryIO, chunk: bytes) -> None:
@@ -131,29 +141,28 @@ def stage(connections: HostConnections, target: Host, path: Path, about: BackupM
     """Send a backup to the host, where it is unpacked beside the data of the stack. Raises DevError."""
     step = workspace.stage(connections.scripts, stack, about.size, about.names)
 
-    def frames() -> Iterator[tuple[int, Iterable[bytes]]]:
-        count = 0
+    def chunks() -> Iterator[bytes]:
+        progress, count = shown(connections, target, "transferring", None, SUBJECT), 0
         for chunk in backup_file.gzipped(path):
-            yield len(chunk), (chunk,)
+            yield chunk
             count += len(chunk)
             progress(count)
 
-    progress = shown(connections, target, "transferring", None, SUBJECT)
-
-    def change() -> events.ScriptResult:
-        files = payload.performed(connections.performer)
-        feed = workspace.stream(connections.scripts, workspace.STAGED, files, [frames])
-        result = connections.remote(target).run(
-            step,
-            feed=feed,
-            on_line=EventPrinter(connections.output, target),
-            timeout=within(connections, target, LONGEST),
-        )
-        return answers.outcome(result.output)
-
-    outcome = in_turn(connections, target, stack, change)
+    outcome = in_turn(connections, target, stack, lambda: fed(connections, target, step, workspace.STAGED, chunks()))
     if not outcome:
         raise HostError(target.name, f"could not restore it: {outcome.reason}", left_behind="nothing was changed")
+
+
+def fed(
+    connections: HostConnections, target: Host, step: Step, scripts: Iterable[str], chunks: Iterable[bytes]
+) -> events.ScriptResult:
+    """Run a script that reads a large file, and return how it ended; `chunks` are that file."""
+    frames = ((len(chunk), (chunk,)) for chunk in chunks)
+    files = payload.performed(connections.performer)
+    feed = workspace.stream(connections.scripts, scripts, files, [lambda: frames])
+    printer = EventPrinter(connections.output, target)
+    limit = within(connections, target, LONGEST)
+    return answers.outcome(connections.remote(target).run(step, feed=feed, on_line=printer, timeout=limit).output)
 
 
 def replace(
