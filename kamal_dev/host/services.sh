@@ -114,8 +114,17 @@ leave_out() {
 # main_start: print which main container was started when.
 main_start() { printf '%s\n' "$found" | awk -F'|' '$9 == "true" { print $1, $8 }'; }
 
-# skip_lifecycle: run no lifecycle commands if the main container was not started. What has run in it, or is pending, stays recorded.
-skip_lifecycle() { [ "$(main_start)" != "$main_before" ] || rm -rf "$here/lifecycle"; }
+# skip_lifecycle: run no lifecycle commands if the main container was not started, now or since they ran. What has run in it, or is
+# pending, stays recorded.
+skip_lifecycle() { [ "$(main_start)" != "$main_before" ] || was_restarted || rm -rf "$here/lifecycle"; }
+
+# was_restarted: whether the main container was started again after all lifecycle commands had run in it: by the engine, or by what
+# finishes an interrupted backup.
+was_restarted() {
+  finished=$(cut -d' ' -f1,2 "$home/lifecycle/finished" 2>/dev/null)
+  started_now=$(main_start)
+  [ -n "$finished" ] && [ "${started_now%% *}" = "${finished%% *}" ] && [ "$started_now" != "$finished" ]
+}
 
 # finish_lifecycle: run the lifecycle commands that a restart of the main container requires.
 finish_lifecycle() {
