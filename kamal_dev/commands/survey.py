@@ -67,10 +67,17 @@ def claimed(output: str) -> dict[str, str]:
     return {event.stack: event.host for event in answers.events(output) if isinstance(event, Claim)}
 
 
-def allot(scripts: Scripts, stack: str, ports: tuple[int, int], names: Iterable[str]) -> Step:
-    """Allot free ports between the first and the last of `ports` to a stack; those that it has stay. See `allotted`."""
+def allot(
+    scripts: Scripts, stack: str, ports: tuple[int, int], names: Iterable[str], wanted: Iterable[str] = ()
+) -> Step:
+    """Allot free ports between the first and the last of `ports` to a stack; those that it has stay. See `allotted`.
+
+    `wanted` names a port for some, as `name port`, which they get if it is free.
+    """
     words = (stack_word(stack), *map(str, ports), *checked("port", names))
-    return step(scripts, "allot.sh", *words, label=" ".join(("allot", *words)))
+    return step(
+        scripts, "allot.sh", *words, files=about({"wanted": "\n".join(wanted)}), label=" ".join(("allot", *words))
+    )
 
 
 def allotted(output: str) -> tuple[str, ...]:

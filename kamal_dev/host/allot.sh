@@ -3,6 +3,7 @@
 #
 # A port that the stack has keeps its number, as long as the stack is here. A NAME is `service:published:target/protocol`.
 #   ~/.kamal-dev/<stack>/ports   a line each: the name and the port
+# Payload: meta/wanted, lines like these, with the ports that the stack gets if they are free.
 # Events: `allotted` {ports}, then `result`.
 set -u
 here=${0%/*}
@@ -30,6 +31,15 @@ next_free() {
   return 1
 }
 
+# as_wanted NAME: set port to the one that meta/wanted has for it, if that is free.
+as_wanted() {
+  port=$(awk -v name="$1" '$1 == name { print $2; exit }' "$here/meta/wanted" 2>/dev/null)
+  case $port in '' | *[!0-9]*) return 1 ;; esac
+  case " $allotted_to_all " in *" $port "*) return 1 ;; esac
+  port_holder "0.0.0.0:$port/${1##*/}"
+  [ -z "$holder" ]
+}
+
 use_stack "$1"
 candidate=$2 last=$3
 shift 3
@@ -43,9 +53,12 @@ allotted_to_all=$(cat "$base"/*/ports 2>/dev/null | cut -d' ' -f2 | tr '\n' ' ')
 cat "$home/ports" >"$here/ports" 2>/dev/null
 for name; do
   ! is_allotted "$name" || continue
-  next_free "${name##*/}" || give_up ports "no port is free between $candidate and $last"
+  if ! as_wanted "$name"; then
+    next_free "${name##*/}" || give_up ports "no port is free between $candidate and $last"
+    candidate=$((port + 1))
+  fi
+  allotted_to_all="$allotted_to_all $port"
   printf '%s %s\n' "$name" "$port" >>"$here/ports"
-  candidate=$((port + 1))
 done
 keep_file "$here/ports" "$home/ports" || give_up ports "could not write $home/ports: $(why_not_written "$home")"
 emit allotted ports: "$(allotted)"
