@@ -38,6 +38,7 @@ COMMANDS = {
     "compose": "Run a Docker Compose command for a stack",
     "cp": "Copy files between this machine and a workspace or a service",
     "backup": "Save the volumes and the workspace of a stack to a file",
+    "move": "Move a stack to another host",
     "restore": "Restore the volumes and the workspace of a stack from a file",
     "wait": "Wait until a stack or a service is healthy, exited or listening",
     "forward": "Forward ports of a stack to this machine",

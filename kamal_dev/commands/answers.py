@@ -21,9 +21,11 @@ from kamal_dev.commands.stacks import (
     Claim,
     Contents,
     Inside,
+    Inventory,
     KeptRelease,
     Leftover,
     MountedVolume,
+    PartSize,
     ReleaseFile,
     ReleaseManifest,
     RunningContainer,
@@ -113,6 +115,13 @@ def manifests(output: str) -> dict[str, Mapping[str, Any]]:
     """Return the manifests in the output of `host.manifests`, by stack; one that is not JSON is left out."""
     texts = (event for _, event in _events(output) if isinstance(event, ReleaseManifest))
     return {event.stack: data for event in texts if (data := _object(event.text))}
+
+
+def inventory(output: str) -> Inventory | None:
+    """Return the output of `move.inventory`, or None if the script did not get that far."""
+    events = [event for _, event in _events(output)]
+    parts = tuple(event for event in events if isinstance(event, PartSize))
+    return next((replace(event, parts=parts) for event in events if isinstance(event, Inventory)), None)
 
 
 def leftovers(output: str) -> tuple[Leftover, ...]:
@@ -208,7 +217,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "allotted": lambda data: _read(Allotted, data),
     "claim": lambda data: _read(Claim, data),
     "survey": lambda data: _read(
-        Survey, {key: data.get(key, ()) for key in ("stacks", "named", "memory", "cpus", "disk_free")}
+        Survey, {key: data.get(key, ()) for key in ("stacks", "named", "leaving", "memory", "cpus", "disk_free")}
     ),
     "swarm": lambda data: _read(SwarmMember, data),
     "node": lambda data: _read(
@@ -218,6 +227,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "volume": lambda data: _read(MountedVolume, data),
     "release": lambda data: _read(KeptRelease, data),
     "leftover": lambda data: _read(Leftover, data),
+    "inventory": lambda data: _read(Inventory, data),
+    "part": lambda data: _read(PartSize, data),
     "place": lambda data: _read(
         RunningContainer, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
     ),

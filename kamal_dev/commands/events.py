@@ -11,9 +11,11 @@ from kamal_dev.commands.stacks import (
     Allotted,
     Claim,
     Inside,
+    Inventory,
     KeptRelease,
     Leftover,
     MountedVolume,
+    PartSize,
     ReleaseFile,
     ReleaseManifest,
     RunningContainer,
@@ -103,7 +105,8 @@ class ScriptResult:
     stay up, with reason and log, `lifecycle` the failed lifecycle commands. `code` of an apply: `disk` if there is no
     space for images, `networks` if no addresses are left for a network, `removed` if the source is gone; of a
     bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`, `compose`. `observed_ms` is the time spent
-    waiting only for the window. `facts` are the facts that were requested with it.
+    waiting only for the window. `destination` is the host that a stack is
+    being moved to. `facts` are the facts that were requested with it.
     """
 
     ok: bool = False
@@ -124,6 +127,7 @@ class ScriptResult:
     removed: bool = False
     backup: str = ""
     kept: tuple[str, ...] = ()
+    destination: str = ""
     facts: Facts | None = None
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
@@ -147,6 +151,8 @@ Event = (
     | ReleaseFile
     | ReleaseManifest
     | Inside
+    | Inventory
+    | PartSize
     | Heartbeat
     | StackState
     | About

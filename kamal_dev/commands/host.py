@@ -233,11 +233,24 @@ def status(scripts: Scripts, stacks: Iterable[str] = (), *, is_measured: bool = 
     return step(scripts, "status.sh", *names, files=files, label=" ".join(("status", *names)))
 
 
+ARRIVING, MOVED = "arriving", "moved"
+
+
 def remove(
-    scripts: Scripts, stack: str, *, keep_volumes: bool = False, keep_images: bool = False, performer: str = ""
+    scripts: Scripts,
+    stack: str,
+    *,
+    keep_volumes: bool = False,
+    keep_images: bool = False,
+    move: str = "",
+    performer: str = "",
 ) -> Step:
-    """Remove a stack; `keep_volumes` keeps its volumes, workspace and images. Safe to repeat."""
-    words = (stack_word(stack), *(("keep-volumes",) if keep_volumes else ()))
+    """Remove a stack; `keep_volumes` keeps its volumes, workspace and images. Safe to repeat.
+
+    With `ARRIVING` as `move`, only what a move to the host has not completed is removed, with `MOVED` also a stack that
+    has moved away.
+    """
+    words = (stack_word(stack), *(("keep-volumes",) if keep_volumes else (move,) if move else ()))
     files = (*performed(performer), *(about({"keep-images": "yes"}) if keep_images else ()))
     return step(scripts, "remove.sh", *words, files=files, label=" ".join(("remove", *words)))
 

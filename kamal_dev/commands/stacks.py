@@ -169,16 +169,48 @@ class Allotted:
 
 
 @dataclass(frozen=True)
+class PartSize:
+    """Name a part of a stack, `volumes/KEY` or `workspace`, and the space that it takes."""
+
+    name: str
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Describe what a stack has: its current `release`, whether that is `good`, and its images.
+
+    `services` are all that it starts, `running` those that run now; `ports` are those of the host, as `name port`.
+    """
+
+    release: str
+    version: str = ""
+    good: bool = False
+    images: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    parts: tuple[PartSize, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+
+@dataclass(frozen=True)
 class Survey:
     """Describe what is on a host: all its stacks, and its size in bytes.
 
-    `named` has `STACK SERVICE` for each named stack, because its name does not tell which project it belongs to.
+    `leaving` are the stacks that are being moved to another host, or were. `named` has `STACK SERVICE` for each named
+    stack, because its name does not tell which project it belongs to.
     `facts` are those of the stacks that were asked for and are there, `contents` what is in them, if that was asked;
     `manifests` are those of the named stacks of a project, if that was asked.
     """
 
     stacks: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
     memory: int = 0
     cpus: int = 0
     disk_free: int = 0

@@ -18,6 +18,7 @@ SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspa
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
 STAGED = (*_COMMON, "room.sh", "stage.sh")
+MOVED = (*_COMMON, "lifetime.sh", "arrive.sh")
 # The chunks of a large file as they become available: the number of bytes of each, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 
@@ -76,6 +77,15 @@ def stage(scripts: Scripts, stack: str, size: int, parts: Iterable[str]) -> Step
     """
     words = (stack_word(stack), str(size), *checked("volume", parts))
     return _fed(scripts, "stage.sh", words, label=" ".join(("stage", *words)))
+
+
+def arrive(scripts: Scripts, stack: str, token: str) -> Step:
+    """Unpack the records of a stack that is moved to the host by the move `token`.
+
+    They are the large file of `stream`, as a compressed tar. Read by `answers.outcome`.
+    """
+    words = (stack_word(stack), *checked("token", (token,)))
+    return _fed(scripts, "arrive.sh", words, label=" ".join(("arrive", *words)))
 
 
 def stream(

@@ -71,6 +71,7 @@ read_meta retain version recreate
 listed=$here/meta/images is_new=true
 
 begin
+yield_to_arrival
 begin_watcher
 if [ -z "$recreate" ] && has_digest "$release" "$digest" && is_running "$release"; then
   is_new=false

@@ -2,7 +2,7 @@
 # Pack volumes and the workspace of a stack: backup.sh STACK TIMEOUT WINDOW HOW [PART]...
 #
 # PART is `volumes/KEY` or `workspace`; without one, all. The services that use them are stopped meanwhile, and are started again
-# whatever happens, unless HOW is `running`. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
+# whatever happens, unless HOW is `running`. If it is the token of a move, all services are stopped, and stay stopped if all goes well. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
 # `stream` of this run, for stream.sh. Payload: meta/performer, meta/restarts.
 # Events and result: see switch.sh; `state` is packed; failed if it was not packed; broken if a service did not come up again;
 # kept if nothing was done; unfinished if a lifecycle command failed.
@@ -17,7 +17,32 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=parts.sh
 . "$here/parts.sh"
 
-stall=300 # of 0.2 s
+# begin_packing: with HOW as the token of a move, continue that move.
+begin_packing() {
+  case $how in running | stopped) begin_with_release; return ;; esac
+  move_token=$how
+  begin_with_release
+  [ -f "$home/underway" ] || conclude false kept 'another command has ended the move'
+  read_move
+  mounts="$moving_token $moving_to" services=''
+}
+
+# hold_services: set services to those that have to stop, and record them.
+hold_services() {
+  case $how in
+    running) return ;;
+    stopped) find_users; word=backup ;;
+    *) services=$(running_now | sort -u) word=move ;;
+  esac
+  [ -z "$services" ] || keep_underway "$word" || { end_packing_record; conclude false kept "could not write to $home: $(why_not_written "$home")"; }
+}
+
+# end_packing_record: the services run again, or never stopped.
+end_packing_record() {
+  if [ -n "$move_token" ]; then services='' && keep_underway move; else end_underway; fi
+}
+
+stall=300 move_token='' # stall: of 0.2 s
 stream=$here/../stream
 reader_file=$here/../reader
 
@@ -33,7 +58,7 @@ start_again() {
 pack_parts() {
   flags='' paths=''
   while read -r part name kind folder; do
-    case $part in workspace) name=$folder ;; esac
+    case $part in workspace | backups) name=$folder ;; esac
     flags="$flags --volume $name:/backup/$part:ro" paths="$paths $part"
   done <"$here/parts"
   options='-cf'
@@ -97,19 +122,22 @@ judge_packing() {
 use_stack "$1"
 verb=backup timeout=$2 window_wanted=$3 how=$4 services='' why=''
 shift 4
-begin_with_release
-list_parts || conclude false kept "$engine_trouble"
+begin_packing
+if [ -n "$move_token" ]; then list_moved_parts; else list_parts; fi || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
-[ "$how" = running ] || find_users
 trap 'start_again; clean_up' EXIT
-[ -z "$services" ] || keep_underway backup || { end_underway; conclude false kept "could not write to $home: $(why_not_written "$home")"; }
+hold_services
 if stop_users; then pack; else why=$compose_why; fi
 pack_why=$why
+if [ -n "$move_token" ] && [ -z "$pack_why" ]; then
+  trap clean_up EXIT
+  conclude true packed ''
+fi
 if ! start_users; then
-  end_underway
+  end_packing_record
   conclude false broken "${pack_why:+$pack_why; }$why after the backup"
 fi
-end_underway
+end_packing_record
 [ -z "$pack_why" ] || conclude false failed "$pack_why"
 [ -z "$services" ] || finish_lifecycle || conclude false unfinished "$lifecycle_why"
 conclude true packed ''

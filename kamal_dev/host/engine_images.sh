@@ -35,6 +35,9 @@ image_remove() { [ $# -eq 0 ] || engine_within 300 image rm --no-prune -- "$@"; 
 # image_load: load the output of `docker save` from stdin, plain or compressed.
 image_load() { engine_within 3600 image load --quiet; }
 
+# image_save IMAGE...: print them as `image_load` reads them.
+image_save() { engine_within 3600 image save -- "$@"; }
+
 # image_list: print `repository tag digest id` for each name of each image.
 image_list() { engine image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
 

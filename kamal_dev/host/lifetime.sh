@@ -51,6 +51,15 @@ current_lifetime() {
   pass_time "$(date +%s)" "${life_now%.*}" "$life_booted"
 }
 
+# continue_lifetime: let it continue from now, after it was written on another host.
+continue_lifetime() {
+  read_lifetime || return 0
+  read -r life_now _ </proc/uptime
+  read -r life_boot </proc/sys/kernel/random/boot_id
+  life_wall=$(date +%s) life_uptime=${life_now%.*}
+  write_lifetime
+}
+
 # pass_time WALL UPTIME BOOT: let the time pass until then. After a reboot at least the time since it has passed, whatever the
 # clock says.
 pass_time() {

@@ -43,7 +43,7 @@ END
     running) judge_running ;;
     exited) judge_exited ;;
     restarting) verdict=wait reason="exited with code $exit_code and is being restarted" ;;
-    created) reason='never started' ;;
+    created) case $stopped_services in *" $service "*) state=stopped verdict=fine ;; *) reason='never started' ;; esac ;;
     pending) verdict='wait' reason="has no container yet$(task_error "$id" | sed 's/^/: /')" ;;
     dead) reason='the engine could not remove it' ;;
     *) verdict=wait reason=$engine_state ;;
@@ -173,6 +173,7 @@ judge_underway() {
   read -r word <"$home/underway"
   stack_state=degraded underway=${word%d}
   case $word in
+    moved) stack_reason="a move to another host is not complete: \`dev start $stack\` undoes it" ;;
     restore) stack_reason="a restore was interrupted: \`dev start $stack\` moves the old data back" ;;
     *) stack_reason="a $underway was interrupted: \`dev start $stack\` starts its services" ;;
   esac

@@ -13,6 +13,13 @@ list_parts() {
   [ ! -d "$home/workspace" ] || echo "workspace - plain $home/workspace" >>"$here/parts"
 }
 
+# list_moved_parts: the same, with `backups`, the files that were moved out of the workspace for another source: only a move has it.
+# There is always a workspace, so that a stack without data can move, too.
+list_moved_parts() {
+  make_room && list_parts || return
+  [ ! -d "$home/backups" ] || echo "backups - plain $home/backups" >>"$here/parts"
+}
+
 # choose_parts [PART]...: keep these in $here/parts; all if none is named. Fails and sets why if one does not exist.
 choose_parts() {
   why=''
@@ -78,7 +85,7 @@ require_release() {
 
 # look_at_parts PART...: give up unless the stack has all of them.
 look_at_parts() {
-  list_parts || give_up stage "$engine_trouble"
+  if [ -f "$home/arriving" ]; then list_moved_parts; else list_parts; fi || give_up stage "$engine_trouble"
   choose_parts "$@" || give_up stage "$why"
 }
 
@@ -88,7 +95,7 @@ check_room() {
     free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
     case $free in '' | *[!0-9]*) continue ;; esac
     awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed * 1.05 + 1e7 <= free) }' ||
-      give_up stage "the backup needs about $(amount "$needed"), and $folder has $(amount "$free") free"
+      give_up stage "the data needs about $(amount "$needed"), and $folder has $(amount "$free") free"
   done
 }
 

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Finish the backup, or undo the restore, that an outage has interrupted: recover.sh STACK
 #
+# The services of a stack that was being moved are started, unless it may run on the other host already.
+#
 # Run by watcher.sh. Payload: meta/performer.
 set -u
 here=${0%/*}
@@ -16,10 +18,17 @@ here=${0%/*}
 . "$here/engine_root.sh"
 # shellcheck source-path=SCRIPTDIR source=underway.sh
 . "$here/underway.sh"
+# shellcheck source-path=SCRIPTDIR source=parts.sh
+. "$here/parts.sh"
 
 use_stack "$1"
 lock_stack start
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
-finish_underway || give_up start "$why"
+read -r left_underway <"$home/underway"
+case $left_underway in
+  move) return_data >/dev/null || give_up start 'could not start the services' ;;
+  moved) give_up start 'the stack may run on another host' ;;
+  *) finish_underway || give_up start "$why" ;;
+esac
 emit result ok: true phase start

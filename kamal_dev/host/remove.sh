@@ -1,11 +1,12 @@
 #!/bin/sh
-# Remove a stack from this host: remove.sh STACK [keep-volumes | ended | unless-work]
+# Remove a stack from this host: remove.sh STACK [keep-volumes | ended | unless-work | arriving | moved]
 #
 # Removes containers, networks, volumes, the folder except the audit log, the claim of the name, and the images that were built for
 # the stack, unless a release of another stack or a container names them, or meta/keep-images exists. `keep-volumes` keeps the
 # volumes, the workspace and the images. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and
 # nothing of it runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is
-# `kept`. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched`
+# `kept`. `arriving` removes only a stack that is being moved to this host; `state` is `here` if it has been. A stack that is being
+# moved from this host is only removed with `moved`, after it has arrived. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched`
 # if the engine does not answer and the stack has no folder.
 set -u
 here=${0%/*}
@@ -25,6 +26,8 @@ here=${0%/*}
 . "$here/replace.sh"
 # shellcheck source-path=SCRIPTDIR source=lifetime.sh
 . "$here/lifetime.sh"
+# shellcheck source-path=SCRIPTDIR source=underway.sh
+. "$here/underway.sh"
 # shellcheck source-path=SCRIPTDIR source=confine.sh
 . "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=work.sh
@@ -127,8 +130,15 @@ conclude_nothing() {
   exit
 }
 
+# conclude_here: end without a change: the stack was moved here completely, or is not here.
+conclude_here() {
+  if [ -d "$releases" ]; then state=here; else state=; fi
+  emit result ok: true phase remove state "$state" stack "$stack" removed: false kept: '[]'
+  exit
+}
+
 use_stack "$1"
-with_volumes=yes kept='[]' spares=
+with_volumes=yes kept='[]' spares='' only=${2:-}
 case ${2:-} in unless-work | ended) spares=$2 ;; esac
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! has_engine; then
@@ -148,6 +158,8 @@ is_touched || [ -n "$(what_remains)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
+[ "$only" != arriving ] || [ -f "$home/arriving" ] || conclude_here
+[ "$only" = moved ] || ! is_moving || yield_to_move
 [ -z "$spares" ] || require_ended
 take_down
 sweep container

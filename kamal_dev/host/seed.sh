@@ -27,6 +27,7 @@ begin "$@"
 fed >"$here/source.tar.gz" || give_up workspace 'the source did not arrive; is the disk full?'
 (umask 077 && mkdir -p "$home") || give_up workspace "could not create $home: $(why_not_written "$home")"
 hold_stack workspace
+yield_to_arrival
 make_room || give_up workspace "could not create the folder of the workspace: $(why_not_written "$home")"
 [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"
 learn_owner

@@ -35,10 +35,10 @@ use_workspace() {
 # permissions below it.
 make_room() { (umask 022 && mkdir -p "$home/workspace"); }
 
-# all_stacks: print the names of all stacks on this host.
+# all_stacks: print the names of all stacks on this host, without those that are being moved to it.
 all_stacks() {
   for folder in "$base"/*/; do
-    [ ! -d "$folder/releases" ] || basename "$folder"
+    [ ! -d "$folder/releases" ] || [ -f "$folder/arriving" ] || basename "$folder"
   done
 }
 

@@ -2,7 +2,7 @@
 # Unpack a backup beside what a stack has now, for restore.sh: stage.sh STACK BYTES PART...
 #
 # Fed with a compressed tar of these parts (see parts.sh), which has about BYTES unpacked. Services keep running. Payload:
-# meta/performer. Events: `result` {ok, state, phase, reason}.
+# meta/performer. A stack that is being moved to this host has nothing yet: the parts are unpacked into their places. Events: `result` {ok, state, phase, reason}.
 set -u
 here=${0%/*}
 # Removing gigabytes that were unpacked takes a while.
@@ -32,6 +32,18 @@ prepare_mounts() {
   ! grep -q '^workspace ' "$here/parts" || { mkdir -p "$staged_folder/new" && mounts="$mounts --volume $staged_folder/new:/restore/workspace"; }
 }
 
+# prepare_places: the same for a stack that is being moved here: the parts themselves, without what the images put into new volumes.
+prepare_places() {
+  mounts='' places=''
+  while read -r part name _ folder; do
+    case $part in workspace | backups) name=$folder ;; esac
+    mounts="$mounts --volume $name:/restore/$part" places="$places /restore/$part"
+  done <"$here/parts"
+  # shellcheck disable=SC2086 # folders are words
+  in_mounts "--name $staging $mounts" find $places -mindepth 1 -maxdepth 1 -exec rm -rf '{}' + >/dev/null 2>"$here/create.err" ||
+    give_up stage "could not empty the volumes: $(last_lines "$here/create.err" 1)"
+}
+
 # unpack: links and names lead nowhere, because the container sees nothing else.
 unpack() {
   options='-xpf'
@@ -59,10 +71,10 @@ remove_staged
 ! engine_has_volume "$staged" || give_up stage "could not remove the volume \`$staged\` of an earlier restore"
 check_room
 trap 'remove_staged; unlock_stack' EXIT
-prepare_mounts
+if [ -f "$home/arriving" ]; then prepare_places; else prepare_mounts; fi
 unpack
 code=$?
-[ ! -f "$here/cut" ] || give_up stage 'the backup did not arrive completely'
-[ "$code" = 0 ] || give_up stage "could not unpack the backup: $(why_not_unpacked)"
+[ ! -f "$here/cut" ] || give_up stage 'the data did not arrive completely'
+[ "$code" = 0 ] || give_up stage "could not unpack the data: $(why_not_unpacked)"
 trap unlock_stack EXIT
 emit result ok: true state staged phase stage

@@ -3,8 +3,8 @@
 #
 # Payload: a file meta/asked.N for each stack that is asked for, with the arguments of facts.sh, one per line; with
 # meta/inside, those of contents.sh follow. meta/described has the service of a project.
-# Events: `survey` {stacks, named, memory, cpus, disk_free}, where `named` has `STACK SERVICE` for each named stack; those of
-# manifest.sh for the named stacks of that project; for each stack asked for that is here one `about` {stack}, followed by the
+# Events: `survey` {stacks, named, leaving, memory, cpus, disk_free}, where `named` has `STACK SERVICE` for each named stack, and
+# `leaving` the stacks that are being moved to another host; those of manifest.sh for the named stacks of that project; for each stack asked for that is here one `about` {stack}, followed by the
 # events of facts.sh and contents.sh; then `result`. Changes nothing.
 set -u
 here=${0%/*}
@@ -17,8 +17,20 @@ here=${0%/*}
 stacks_here() {
   for folder in "$base"/*/; do
     folder=${folder%/}
-    [ ! -d "$folder/releases" ] && [ ! -d "$folder/workspace" ] || echo "${folder##*/}"
+    [ ! -d "$folder/releases" ] && [ ! -d "$folder/workspace" ] || [ -f "$folder/arriving" ] || echo "${folder##*/}"
   done
+}
+
+# leaving_here: print the names of the stacks that are being moved to another host, or were, as JSON.
+leaving_here() {
+  set --
+  for file in "$base"/*/underway; do
+    word=''
+    [ ! -f "$file" ] || read -r word <"$file"
+    file=${file%/*}
+    case $word in move | moved) set -- "$@" "${file##*/}" ;; esac
+  done
+  json_list "$@"
 }
 
 # named_here: print `STACK SERVICE` for each stack that was made from a reference; other projects have stacks here, too.
@@ -65,7 +77,7 @@ disk=$(sed -n 4p "$engine_known" 2>/dev/null)
 [ -d "${disk:-}" ] || disk=$HOME
 named=$(named_here)
 # shellcheck disable=SC2086 # the names are words
-emit survey stacks: "$(json_list $known_stacks)" named: "$(named_list)" memory: "$((memory * 1024))" cpus: "$(nproc)" \
+emit survey stacks: "$(json_list $known_stacks)" named: "$(named_list)" leaving: "$(leaving_here)" memory: "$((memory * 1024))" cpus: "$(nproc)" \
   disk_free: "$(df -Pk "$disk" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')"
 read_file "$here/meta/described"
 [ -z "$content" ] || [ -z "$named" ] || describe_stacks "$content"

@@ -4,7 +4,9 @@
 #
 #   ~/.kamal-dev/<stack>/underway  there while services are stopped for it, a line each: `backup`, `restore`, or `restored` once
 #                                  the new data stays; the services; the flags of the container that moves data; then the lines
-#                                  of swap.sh
+#                                  of swap.sh. Also `move` while the stack is moved to another host, and `moved` from when it may
+#                                  run there; then with the token of the move and the name of that host instead of the flags
+#   ~/.kamal-dev/<stack>/arriving  there while the stack is moved to this host: the token. Until it is gone, this is no stack
 #   ~/.kamal-dev/<stack>/stopped   the services that were stopped on purpose, a line each, see observe.sh
 
 # note_stopped [SERVICE]...: record that they are stopped on purpose, before stopping them, so that no alert is sent.
@@ -32,9 +34,9 @@ end_underway() { rm -f "$home/underway"; }
 # not return to its place: then nothing may use it, or remove the folder that has it.
 finish_underway() {
   [ -f "$home/underway" ] || return 0
+  if is_moving; then yield_to_move; return; fi
   # shellcheck source-path=SCRIPTDIR source=parts.sh
   . "$here/parts.sh"
-  read -r left_underway <"$home/underway"
   why=$(return_data) || { why="a restore was interrupted, and the old data could not be moved back: $why"; return 1; }
   case $left_underway in
     restore) ended_underway='a restore was interrupted; moved the old data back' ;;
@@ -43,6 +45,35 @@ finish_underway() {
   log "$ended_underway" >&"$lock_events"
   record "${left_underway%d}" state interrupted reason "$ended_underway"
 }
+
+# is_moving: whether the stack is being moved to another host. Sets left_underway to the word that is recorded.
+is_moving() {
+  left_underway=''
+  [ ! -f "$home/underway" ] || read -r left_underway <"$home/underway"
+  case $left_underway in move | moved) ;; *) return 1 ;; esac
+}
+
+# yield_to_move: end the script unless it is part of the move: what is on the other host has to be removed first, which only the
+# caller of this host can do.
+yield_to_move() {
+  read_move
+  [ "$moving_token" != "${move_token:-}" ] || return 0
+  is_concluded=true
+  emit result ok: false state "$left_underway" phase moved destination "$moving_to" \
+    reason "a move to $moving_to is not complete: \`dev start $stack\` undoes it"
+  exit 1
+}
+
+# yield_to_arrival: end the script if a move to this host is not complete: the caller removes what has arrived first.
+yield_to_arrival() {
+  [ -f "$home/arriving" ] || return 0
+  is_concluded=true
+  emit result ok: false state arriving phase moved reason 'a move of the stack to this host is not complete'
+  exit 1
+}
+
+# read_move: set services, moving_token and moving_to to what is recorded of a move.
+read_move() { { read -r _; read -r services; read -r moving_token moving_to; } <"$home/underway"; }
 
 # return_data: the work of finish_underway. Prints why it failed.
 return_data() {
@@ -56,10 +87,19 @@ return_data() {
     ! lacks_staged || { echo "the volume \`$staged\`, which had it, was removed"; end_underway; return 1; }
     swap back || { last_lines "$here/swap.err" 1; return 1; }
   fi
+  case $word in move | moved) start_stopped; services='' && keep_underway "$word"; return ;; esac
   [ "$word" = backup ] || { remove_staged; mounts='' && : >"$here/swaps" && keep_underway backup; }
-  # shellcheck disable=SC2086 # services are words
-  [ -z "$services" ] || { forget_stopped $services; engine_start_services 120 -- $services >"$here/return.log" 2>&1; }
+  start_stopped
   end_underway
+}
+
+# start_stopped: start `services`, in the folder of the release.
+start_stopped() {
+  [ -n "$services" ] || return 0
+  # shellcheck disable=SC2086 # services are words
+  forget_stopped $services
+  # shellcheck disable=SC2086 # services are words
+  engine_start_services 120 -- $services >"$here/return.log" 2>&1
 }
 
 # lacks_staged: whether somebody has removed the volume that the old data of volumes is kept in.

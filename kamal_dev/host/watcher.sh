@@ -107,7 +107,7 @@ handle() {
   esac
   case $2 in '' | *[!a-z0-9_-]* | [_-]*) return ;; esac
   [ "$1" != gone ] || { (tell_gone "$2") & return; }
-  [ -d "$base/$2/releases" ] || return
+  [ -d "$base/$2/releases" ] && [ ! -f "$base/$2/arriving" ] || return
   case $1 in
     happened)
       echo "$3 $4 ${5:-}" >>"$pending/$2"

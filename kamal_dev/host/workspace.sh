@@ -126,6 +126,7 @@ need_git </dev/null
 take_packs
 (umask 077 && mkdir -p "$home") || give_up workspace "could not create $home: $(why_not_written "$home")"
 hold_stack workspace
+yield_to_arrival
 { make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "could not write to $source: $(why_not_written "$source")"
 learn_owner
 check_out

@@ -41,6 +41,7 @@ Phase = Literal[
     "pruning",
     "backing_up",
     "restoring",
+    "moving",
     "opening",
     "forwarding",
     "recording",

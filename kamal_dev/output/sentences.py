@@ -50,6 +50,7 @@ WORDS: dict[Phase, Wording] = {
     "pruning": Wording("Pruning {}", "Pruned {}"),
     "backing_up": Wording("Backing up {}", "Backed up {}", "volumes"),
     "restoring": Wording("Restoring {}", "Restored {}", "the data"),
+    "moving": Wording("Moving {}", "Moved {}"),
     "opening": Wording("Opening {}", "Opened {}"),
     "forwarding": Wording("Forwarding ports {}", "Forwarded ports {}"),
     "recording": Wording("Recording {}", "Recorded {}"),

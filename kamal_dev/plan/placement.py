@@ -22,6 +22,7 @@ class HostContents:
 
     `error` is why it did not answer; what is on it is then unknown, unless the provider knows the services of its
     stacks. `closed` is why it takes no new stacks; `aliases` are other names of it.
+    `leaving` are the stacks that are being moved to another host, or were.
     """
 
     host: Host
@@ -31,6 +32,7 @@ class HostContents:
     disk_free: int = 0
     error: DevError | None = None
     closed: str = ""
+    leaving: tuple[str, ...] = ()
     services: Mapping[str, str] | None = None
     aliases: tuple[str, ...] = ()
 
@@ -151,11 +153,16 @@ class _Rooms:
 
 
 def located(contents: Iterable[HostContents]) -> dict[str, Host]:
-    """Return every stack that is on a host, in order; of a stack on two hosts, the first in the list that answers."""
+    """Return every stack that is on a host, in order.
+
+    Of a stack on two hosts, the one that it does not leave counts, then the first in the list that answers.
+    """
     answering_first = sorted(contents, key=lambda item: item.error is not None)
-    pairs = [(name, item.host) for item in answering_first for name in item.stacks]
+    places = [
+        (natural(name), name in item.leaving, name, item.host) for item in answering_first for name in item.stacks
+    ]
     hosts: dict[str, Host] = {}
-    for name, host in sorted(pairs, key=lambda pair: natural(pair[0])):
+    for _, _, name, host in sorted(places, key=lambda item: item[:2]):
         hosts.setdefault(name, at(host, name))
     return hosts
 

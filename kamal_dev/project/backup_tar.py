@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable
 from typing import IO, Protocol, cast
 
-from kamal_dev.commands.backup import WORKSPACE, BackupPart, is_part
+from kamal_dev.commands.backup import BACKUPS, WORKSPACE, BackupPart, is_part
 from kamal_dev.errors import DevError
 
 BUFFER = 1 << 20
@@ -147,7 +147,7 @@ def _inside(name: str) -> str:
 def part_of(name: str) -> str:
     """Return the part that a path in a backup belongs to. Raises DevError for other paths."""
     steps = name.split("/")
-    part = WORKSPACE if steps[0] == WORKSPACE else "/".join(steps[:2])
+    part = steps[0] if steps[0] in (WORKSPACE, BACKUPS) else "/".join(steps[:2])
     if is_part(part):
         return part
     raise DevError(f"it contains `{name}`, which belongs to no volume")

@@ -14,6 +14,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 
 ASKING = 30.0
 PAUSE = 1.0
+MOVED = "moved"  # the phase of a change that another host has to be asked for, see host/underway.sh
 
 
 def in_turn(
@@ -21,11 +22,19 @@ def in_turn(
 ) -> events.ScriptResult:
     """Make a change; if another change is in progress, wait here and try again.
 
+    A move of the stack that is not complete is undone first.
+
     The waiting happens here, not on the host, so that nothing runs there after this run has given up. Raises LockHeld
     when the time is over; nothing was changed then.
     """
     while True:
         outcome = change()
+        if outcome.phase == MOVED:
+            # It takes the locks of both hosts in turn.
+            from kamal_dev.pipeline.hosts.undoing import undo_move
+
+            undo_move(connections, target, stack, outcome)
+            continue
         if outcome.phase != "lock":
             return outcome
         lock = holder(connections, target, stack)

@@ -71,6 +71,7 @@ class HostConnections:
 
     `limit` is the number of hosts worked on at once. `performer` is the user as `user@machine`, for locks and audit
     logs. `manifests` are those of releases of named stacks that hosts have sent in this run.
+    `machines` returns the hosts that share stacks.
     """
 
     remote: Callable[[Host], Shell]
@@ -82,4 +83,5 @@ class HostConnections:
     limit: int
     budget: HostBudget = field(default_factory=HostBudget)
     lock_budget: LockBudget = field(default_factory=LockBudget)
+    machines: Callable[[], tuple[Host, ...]] = tuple
     manifests: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

@@ -21,7 +21,7 @@ from kamal_dev.values import dataclass
 STATUS = "`dev status` shows what is running"
 FINE = (
     *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
-    *("stopped", "started", "restarted", "scaled", "restored", "backed up", "kept"),
+    *("stopped", "started", "restarted", "scaled", "restored", "backed up", "kept", "moved"),
 )
 
 
@@ -29,13 +29,13 @@ FINE = (
 class StackResult:
     """Hold how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `kept`
-    (`dev reap` did not remove it), `stopped`, `started`, `restarted`, `scaled`, `restored`, `failed`, `skipped` or
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `kept` (`dev
+    reap` did not remove it), `stopped`, `started`, `restarted`, `scaled`, `restored`, `moved`, `failed`, `skipped` or
     `unknown`. `running` is the version that runs (after a failure, the previous one), and `release` the id of its
     release if the failed or replaced release has the same version. `failed` are the containers that did not stay up,
-    with reason and log, `lifecycle` the failed lifecycle commands. `before` is the id of the replaced release: empty
-    if there was none, None if nothing was replaced. `error` also says why a stack that worked was rolled back.
-    `window` is the part of `seconds` spent watching services without a health check.
+    with reason and log, `lifecycle` the failed lifecycle commands. `before` is the id of the replaced release: empty if
+    there was none, None if nothing was replaced. `error` also says why a stack that worked was rolled back. `window` is
+    the part of `seconds` spent watching services without a health check.
     """
 
     stack: str
@@ -186,10 +186,12 @@ def merged(reports: Sequence[Report]) -> Report:
 _COMMANDS = {
     **{"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove", "Reaped": "reap"},
     **{"Stopped": "stop", "Started": "start", "Restarted": "restart", "Scaled": "scale"},
+    "Moved": "move",
 }
 _PHASES: dict[str, Phase] = {
     **{"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing", "Reaped": "removing"},
     **{"Stopped": "stopping", "Started": "starting", "Restarted": "restarting", "Scaled": "scaling"},
+    "Moved": "moving",
 }
 
 

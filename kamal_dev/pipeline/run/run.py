@@ -125,6 +125,7 @@ class Run:
             self.project.config.ssh.max_connections,
             self.budget,
             LockBudget(self.lock_wait),
+            self.machines,
         )
 
     @cached_property
@@ -155,6 +156,10 @@ class Run:
             outcomes = self.provider.ensure(off).values() if off else ()
             for error in (outcome for outcome in outcomes if isinstance(outcome, DevError)):
                 self.output.warn(str(error))
+
+    def machines(self) -> tuple[Host, ...]:
+        """Return the hosts that share stacks, none if each stack has its own."""
+        return self.provider.machines()
 
     def locate(self) -> dict[str, Host]:
         """Ask the provider, or the hosts that share stacks, for all stacks and their hosts.

@@ -99,7 +99,14 @@ def _contents(known: HostContents, answer: Survey | DevError) -> HostContents:
         return replace(known, error=answer)
     memory, cpus = known.memory or answer.memory, known.cpus or answer.cpus
     return HostContents(
-        known.host, answer.stacks, memory, cpus, answer.disk_free, closed=known.closed, aliases=known.aliases
+        known.host,
+        answer.stacks,
+        memory,
+        cpus,
+        answer.disk_free,
+        closed=known.closed,
+        leaving=answer.leaving,
+        aliases=known.aliases,
     )
 
 
