@@ -152,7 +152,7 @@ _FACTS = (
     *("pools.sh", "engine_images.sh", "lifetime.sh"),
 )
 _REMOVE = (
-    *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", "underway.sh", *_REPLACE, *CONFINED),
+    *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", *UNDERWAY, *_REPLACE, *CONFINED),
     *("work.sh", "clone.sh", "unsaved.sh", "images.sh", "engine_images.sh", "retention.sh"),
 )
 _OPERATE = (*_SWITCH, "services.sh")
