@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from kamal_dev.commands import git, git_checkout, origin
 from kamal_dev.errors import GitFailed
+from kamal_dev.project import context
 from kamal_dev.project import revision as revisions
 from kamal_dev.project.locks import Say, held
 from kamal_dev.project.repository import ask, open_repository, read_index
@@ -86,6 +87,7 @@ class Checkouts:
             return
         with held(folder.parent / "lock", f"uses the source of {stack}", say=say):
             shutil.rmtree(folder.parent, ignore_errors=True)
+        context.forget_missing()
         if not any(path.is_dir() and path != self._fetched.parent for path in self._home.iterdir()):
             shutil.rmtree(self._home, ignore_errors=True)
 

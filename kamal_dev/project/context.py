@@ -2,7 +2,8 @@
 
 BuildKit sends a file again only if its size or date differs from what it received under the same path. A file with
 new content, the same size and an old date (`cp -p`, `touch -r`, tar, npm) would not be sent, even with `--no-cache`.
-The kernel's change time reveals such a file.
+The kernel's change time reveals such a file. It also takes two folders with the same last name for one: files of two
+checkouts that are written in the same tick of the clock would be mixed up, so each checkout has a name of its own.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ SAME = 50_000_000  # nanoseconds between both dates of a file that is written an
 
 
 def named(context: Path, beside: Iterable[Path] = ()) -> Path:
-    """Return the path to build from: `context`, or a link to it with a new name after such a change.
+    """Return the path to build from: `context`, or a link to it with a new name after such a change or for a checkout.
 
     `beside` are further files that the build reads. Links are kept in the user's cache folder, so that the next build
     without a change sends nothing again.
     """
     marks = sorted(mark for path in (context, *beside) for mark in _set_back(path))
-    if not marks:
+    if not marks and not context.is_relative_to(_cache().parent):
         return context
     name = hashlib.sha256("\n".join([str(context), *marks]).encode(errors="surrogateescape")).hexdigest()[:16]
     try:
@@ -48,6 +49,16 @@ def _forget(link: Path, context: Path) -> None:
     for other in link.parent.iterdir():
         if other != link and other.is_symlink() and (not other.exists() or os.readlink(other) == str(context)):  # noqa: PTH115
             other.unlink(missing_ok=True)
+
+
+def forget_missing() -> None:
+    """Delete the names of folders that do not exist any longer, and their folder if none is left."""
+    links = _cache()
+    with suppress(OSError):
+        for link in links.iterdir():
+            if link.is_symlink() and not link.exists():
+                link.unlink(missing_ok=True)
+        links.rmdir()
 
 
 def _set_back(path: Path) -> Iterator[str]:

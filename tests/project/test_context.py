@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.project.context import named
+from kamal_dev.project.context import forget_missing, named
 
 
 @pytest.fixture
@@ -80,3 +80,18 @@ def test_the_names_of_folders_that_are_gone_are_deleted(folder: Path, tmp_path: 
     last = named(folder)
     assert not gone.is_symlink()
     assert sorted(last.parent.iterdir()) == sorted([kept, last])
+
+
+def test_checkouts_have_names_of_their_own(folder: Path, tmp_path: Path) -> None:
+    checkouts = [tmp_path / f"cache/kamal-dev/blog-{name}/blog/.devcontainer" for name in ("x", "y")]
+    for checkout in checkouts:
+        checkout.mkdir(parents=True)
+    first, second = map(named, checkouts)
+    assert first.name != second.name
+    assert [named(checkout) for checkout in checkouts] == [first, second]
+    checkouts[0].rmdir()
+    forget_missing()
+    assert [*first.parent.iterdir()] == [second]
+    checkouts[1].rmdir()
+    forget_missing()
+    assert not first.parent.exists()
