@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests.faults.hosts import bare, remove
 from tests.real.lab import COMPOSE, Host, Lab, Repository
 
 # It says the name of its stack on the port that all stacks publish.
@@ -109,3 +111,28 @@ def test_two_deploys_that_create_one_stack_end_with_one(shared: Repository, host
     assert {item.result().code for item in ended} == {0}, "\n".join(str(item.result()) for item in ended)
     assert [bool(host.states(name)) for host in hosts[:2]].count(True) == 1
     shared.dev("remove", name, "--yes")
+
+
+@pytest.mark.slow
+def test_the_first_deploy_of_several_stacks_installs_docker_once_on_each_host(lab: Lab, tmp_path: Path) -> None:
+    made = [bare(tmp_path, f"placed-{number}") for number in (1, 2)]
+    try:
+        repository = lab.small("firsts", made, compose=FIXED, settings=SHARED)
+        first = repository.dev("deploy", "--json", "--count", "6", "--yes", timeout=900)
+        assert {stack["state"] for stack in first.stacks.values()} == {"deployed"}, str(first)
+        names = [repository.stack(index) for index in range(1, 7)]
+        assert [sum(bool(host.states(name)) for name in names) for host in made] == [3, 3]
+        installed = "grep -c ' install docker.io:' /var/log/dpkg.log"
+        assert [host.run(installed).strip() for host in made] == ["1", "1"]
+        assert len({*ports(repository).values()}) >= 3, "those of one host differ"
+        again = repository.deploy("--count", "6")
+        assert {stack["state"] for stack in again.stacks.values()} == {"unchanged"}, str(again)
+        repository.dev("remove", "--yes")
+        left = "docker ps -aq; docker volume ls -q; docker image ls -q; find ~/.kamal-dev -mindepth 2 ! -name audit.log"
+        own = [
+            host.run(f"({left}) | sed '\\,^/root/.kamal-dev/[.],d'; ls ~/.kamal-dev/.claims").split() for host in made
+        ]
+        assert own == [[], []]
+    finally:
+        for host in made:
+            remove(host)
