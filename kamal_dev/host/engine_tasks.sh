@@ -126,7 +126,8 @@ $1 == "S" {
 }
 $1 == "T" && ($3 in name) && $11 == made[$3] {
   slot = $3 SUBSEP ($4 ? $4 : $5)
-  if ($7 ~ /^(failed|complete|rejected)$/) ended[slot]++
+  # Also `rejected` is one that was moved, because its node does not meet the constraints any longer.
+  if ($7 ~ /^(failed|complete|rejected)$/ && $12 !~ /no longer meets constraints/) ended[slot]++
   if ($6 > since[slot]) { since[slot] = $6; latest[slot] = $0 }
   if (!(slot in known)) { known[slot]; slots[$3] = slots[$3] "\n" slot }
 }
