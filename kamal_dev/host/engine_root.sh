@@ -23,8 +23,9 @@ run_in_engine() {
   engine_image=$(any_image) && [ -n "$engine_image" ] || return 126
   engine_program=$(readlink -f "$(dirname "$(command -v "$engine_program")")")/$engine_program
   set -- --volume "$engine_folder" --entrypoint "$engine_program" "$engine_image" "$@"
+  # Where /bin is a link to /usr/bin, programs may be links to /bin/busybox, which the image lacks.
   for each in /usr /lib /lib64 /bin; do
-    [ ! -d "$each" ] || { [ "$each" = /bin ] && [ -L /bin ]; } || set -- --volume "$each:$each:ro" "$@"
+    [ ! -d "$each" ] || set -- --volume "$(readlink -f "$each"):$each:ro" "$@"
   done
   # shellcheck disable=SC2086 # the flags are words
   engine_run 7300 $engine_walls --userns host --user 0:0 "$@"

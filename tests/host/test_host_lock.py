@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,7 +151,7 @@ unlock_stack
 
 def test_the_heartbeat_holds_nothing_that_a_caller_waits_for(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
     names = ("lib.sh", "engine.sh", "engine_tasks.sh", "stack.sh", "audit.sh", "lock.sh")
-    texts = (scripts[name].replace('. "$here/engine.sh"', "") for name in names)
+    texts = (re.sub(r'^\. "\$here/engine\w*\.sh"$', "", scripts[name], flags=re.MULTILINE) for name in names)
     script = "\n".join(("here=/tmp", *texts, f"use_stack {stack}", HOLDERS))
     told = lab.run(Step(("sh", "-c", script, "the-test"), label="locking"))
     # A shell keeps a copy of what it redirects for one command, and sshd waits for whoever has it.

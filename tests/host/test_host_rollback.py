@@ -231,7 +231,7 @@ def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_fore
     # What is left over after all: an image of ours that no release has, and what was cut off.
     lab.sh(make.format(TINY, "stray", f"{repository}:stray"))
     lab.sh(f"mkdir -p ~/.kamal-dev/{blog.name}/releases/.new.99 && docker rm -f {blog.name}-uses")
-    assert lab.run(host.remove(scripts, neighbour.name)).outcome.ok
+    assert lab.run(host.remove(scripts, neighbour.name, keep_images=True)).outcome.ok
     volumes = lab.sh("docker volume ls -q")
     look = lab.run(host.prune(scripts, blog.name, (repository,), retain=1, dry_run=True))
     would = {(item.kind, item.name) for item in answers.leftovers(look.output)}
