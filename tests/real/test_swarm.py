@@ -321,6 +321,19 @@ def test_a_removed_stack_of_swarm_leaves_nothing(spread: SpreadStack) -> None:
     wait_for("the worker has nothing either", lambda: not spread.swarm.worker.run(left), 60)
 
 
+def test_services_that_others_have_in_the_swarm_under_that_name_stay(spread: SpreadStack) -> None:
+    manager, stack = spread.swarm.manager, spread.stack
+    named = f"--name {stack}_other --label com.docker.stack.namespace={stack}"
+    manager.run(f"docker service create --quiet --detach {named} {SLEEPER} /bin/sleep infinity")
+    try:
+        refused = spread.repository.dev("deploy", "--yes", code=1)
+        assert f"a stack named `{stack}` runs in the swarm already, from elsewhere" in refused.text
+        spread.repository.dev("remove", "--yes")
+        assert manager.run("docker service ls --format '{{.Name}}'").split() == [f"{stack}_other"]
+    finally:
+        manager.run(f"docker service rm {stack}_other")
+
+
 @pytest.mark.slow
 def test_services_leave_a_drained_node_and_the_stack_is_up_again(spread: SpreadStack) -> None:
     swarm = spread.swarm

@@ -151,7 +151,8 @@ class Run:
 
     def start_machines(self) -> None:
         """Start hosts that are switched off, if stacks share them: only the hosts know which ones they have."""
-        if self.project.config.provider.creates_hosts:
+        config = self.project.config
+        if config.provider.creates_hosts and config.placement.per_host > 1:
             off = tuple(machine.name for machine in self.provider.machines() if not machine.address)
             outcomes = self.provider.ensure(off).values() if off else ()
             for error in (outcome for outcome in outcomes if isinstance(outcome, DevError)):
