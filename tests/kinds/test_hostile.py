@@ -314,7 +314,7 @@ while True:
 
 # What runs confined is watched from outside; the others have their stdin from `dev`, and end with it.
 CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh", "swap.sh"}
-FED = {"environment.sh", "load.sh"}
+FED = {"environment.sh", "load.sh", "save.sh"}
 
 
 def test_every_script_of_a_host_has_a_deadline_and_ends_with_its_caller() -> None:
