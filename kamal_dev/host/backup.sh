@@ -2,7 +2,8 @@
 # Pack volumes and the workspace of a stack: backup.sh STACK TIMEOUT WINDOW HOW [PART]...
 #
 # PART is `volumes/KEY` or `workspace`; without one, all. The services that use them are stopped meanwhile, and are started again
-# whatever happens, unless HOW is `running`. If it is the token of a move, all services are stopped, and stay stopped if all goes well. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
+# whatever happens, unless HOW is `running`. If it is the token of a move, all services are stopped, and stay stopped if all goes
+# well. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
 # `stream` of this run, for stream.sh. Payload: meta/performer, meta/restarts.
 # Events and result: see switch.sh; `state` is packed; failed if it was not packed; broken if a service did not come up again;
 # kept if nothing was done; unfinished if a lifecycle command failed.

@@ -6,8 +6,9 @@
 # volumes, the workspace and the images. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and
 # nothing of it runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is
 # `kept`. `arriving` removes only a stack that is being moved to this host; `state` is `here` if it has been. A stack that is being
-# moved from this host is only removed with `moved`, after it has arrived. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched`
-# if the engine does not answer and the stack has no folder.
+# moved from this host is only removed with `moved`, after it has arrived. Payload: meta/performer.
+# Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched` if the engine does not answer and
+# the stack has no folder.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
