@@ -30,7 +30,7 @@ case $1 in
     read -r generation <generation
     tail -n +1 -f "events.$generation" & trap 'kill $!' EXIT
     while read -r current <generation && [ "$current" = "$generation" ]; do sleep 0.05; done
-    echo >"ended.$generation"
+    echo $$ >"ended.$generation"
     exit 1 ;;
   ps) ls containers ;;
   inspect)
@@ -46,7 +46,7 @@ esac
 """
 
 
-def wait_for(what: str, condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
@@ -105,8 +105,14 @@ class Watched:
         (self.engine / f"events.{self.generation}").touch()
         (self.engine / "generation").write_text(f"{self.generation}\n")
         if self.process:
-            wait_for("the stream of the old one ends", (self.engine / f"ended.{old}").exists)
+            wait_for("the stream of the old one ends", lambda: self.has_ended(old))
             time.sleep(0.3)  # the new one needs longer to start
+
+    def has_ended(self, generation: int) -> bool:
+        """Whether the process of its events is gone: while it runs, the watcher takes what it sees for that engine's."""
+        path = self.engine / f"ended.{generation}"
+        pid = path.read_text().strip() if path.exists() else ""
+        return bool(pid) and not Path(f"/proc/{pid}").exists()
 
     def restart_engine(self) -> None:
         """Stop and start the engine, which ends the worker with 0."""
