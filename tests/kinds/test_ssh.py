@@ -683,10 +683,12 @@ def test_an_earlier_refusal_is_not_why_a_link_is_lost(sshd: Sshd, client: Client
     with closing(Proxy(sshd.start(2209, more="MaxSessions 1"))) as proxy:
         host = client.host("127.0.0.1", proxy.port, key=key)
         with closing(Remote(host, client.trust())) as remote:
-            first = Background(lambda: remote.run(Step(("sleep", "3"))))
-            time.sleep(0.5)
+            waits = "touch /tmp/busy; while [ -e /tmp/busy ]; do sleep 0.1; done"
+            first = Background(lambda: remote.run(Step(("sh", "-c", waits)), timeout=120))
+            sshd.sh("until [ -e /tmp/busy ]; do sleep 0.1; done")
             with pytest.raises(HostUnreachable, match="refused a session"):
                 remote.run(HI)
+            sshd.sh("rm /tmp/busy")
             assert first.result().exit_code == 0
             threading.Timer(0.5, proxy.reset).start()
             with pytest.raises(LinkDropped) as caught:
