@@ -119,8 +119,11 @@ def standing(lab: Lab, alerts: Alerts) -> StandingStack:
 UP = {"app": "running", "web": "running", "worker": "running", "seed": "exited 0"}
 
 
-def comes_back(standing: StandingStack, before: dict[str, str], starts: int) -> None:
-    """Wait until the stack is as it was, with containers that were started again, and postStartCommand run again."""
+def comes_back(standing: StandingStack, before: dict[str, str], history: list[str], most: int = 1) -> None:
+    """Wait until the stack is as it was, with containers that were started again, and postStartCommand run again.
+
+    `history` is what it had run before; it runs once for each of the at most `most` starts of the engine.
+    """
     host, stack = standing.host, standing.stack
     wait_for("the engine answers", lambda: host.says("docker version"), seconds=PATIENCE)
     try:
@@ -130,8 +133,8 @@ def comes_back(standing: StandingStack, before: dict[str, str], starts: int) -> 
         pytest.fail(f"{host.states(stack)}\n{host.run(f'{look} || true')}")
     after = host.started(stack)
     assert {name for name in before if before[name] != after[name]} == {"app", "web", "worker"}
-    history = ["created", *("started",) * starts]
-    wait_for("postStartCommand runs again", lambda: standing.history == history, seconds=PATIENCE)
+    allowed = [history + ["started"] * times for times in range(1, most + 1)]
+    wait_for("postStartCommand runs again", lambda: standing.history in allowed, seconds=PATIENCE)
     assert host.run(f"cat /var/lib/docker/volumes/{stack}_seeded/_data/runs") == "\n"
     wait_for("the stack is up", lambda: standing.repository.attempt("status").code == 0, seconds=PATIENCE)
 
@@ -144,11 +147,18 @@ def test_a_host_that_reboots_brings_its_stack_back(lab: Lab, standing: StandingS
     assert standing.history == ["created", "started"]
     before = host.started(standing.stack)
     docker("restart", "--time", "30", host.container, timeout=120)
-    comes_back(standing, before, starts=2)
+    comes_back(standing, before, ["created", "started"])
     answer = "exec 3<>/dev/tcp/127.0.0.1/8123; cat <&3"
     assert host.run(f"bash -c '{answer}'").endswith("hello\n")
     assert alerts.bodies == []
     assert standing.repository.dev("alerts", "--json").json == []
+
+
+def stays_stopped(host: Host) -> bool:
+    """Stop the engine and see whether nothing of ours starts it; a question that it had not answered yet does, once."""
+    host.run("systemctl stop docker 2>&1", timeout=120)
+    time.sleep(10)
+    return host.run("systemctl is-active docker docker.socket || true") == "inactive\nactive\n"
 
 
 def test_an_engine_that_restarts_brings_the_stack_back(standing: StandingStack, alerts: Alerts) -> None:
@@ -156,12 +166,11 @@ def test_an_engine_that_restarts_brings_the_stack_back(standing: StandingStack, 
     image = f"docker inspect --format '{{{{.Config.Image}}}}' {standing.stack}-worker-1"
     flags = "--detach --name others --label com.docker.compose.project=other --restart on-failure --stop-signal TERM"
     host.run(f'docker run {flags} $({image}) bash -c "{WORKER}"')
-    before = host.started(standing.stack)
-    host.run("systemctl stop docker 2>&1", timeout=120)
-    time.sleep(10)
-    assert host.run("systemctl is-active docker docker.socket || true") == "inactive\nactive\n"
+    before, history = host.started(standing.stack), standing.history
+    tries = next((n for n in (1, 2, 3) if stays_stopped(host)), 0)
+    assert tries, "the engine does not stay stopped"
     host.run("systemctl start docker", timeout=120)
-    comes_back(standing, before, starts=3)
+    comes_back(standing, before, history, most=tries)
     assert (
         host.run("docker inspect --format '{{.State.Status}}' others; docker rm --force others") == "exited\nothers\n"
     )
@@ -169,10 +178,10 @@ def test_an_engine_that_restarts_brings_the_stack_back(standing: StandingStack, 
 
 
 def test_a_host_that_loses_power_brings_its_stack_back(standing: StandingStack, alerts: Alerts) -> None:
-    before = standing.host.started(standing.stack)
+    before, history = standing.host.started(standing.stack), standing.history
     docker("kill", standing.host.container)
     docker("start", standing.host.container, timeout=120)
-    comes_back(standing, before, starts=4)
+    comes_back(standing, before, history)
     assert alerts.bodies == []
 
 
