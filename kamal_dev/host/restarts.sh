@@ -14,10 +14,10 @@ set_restart_policies() {
   done <"$here/meta/started"
   [ "$policies" != ' ' ] || return 0
   while IFS='|' read -r id service engine_state health _ _ policy started main _ _ _ _ process network_mode _ exposed _; do
-    [ "$engine_state" = running ] || continue
     case $policies:$policy in
       *" $service=unless-stopped "*:unless-stopped) ;;
       *" $service=unless-stopped "*)
+        [ "$engine_state" = running ] || continue
         if goes_on; then kept="$kept $id"; elif [ "$policy" != on-failure ]; then failing="$failing $id"; fi ;;
       *" $service=no "*:no | *" $service=no "*:) ;;
       *" $service=no "*) without="$without $id" ;;
