@@ -109,7 +109,7 @@ class Watched:
             time.sleep(0.3)  # the new one needs longer to start
 
     def has_ended(self, generation: int) -> bool:
-        """Whether the process of its events is gone: while it runs, the watcher takes what it sees for that engine's."""
+        """Whether the process of its events is gone: until then, the watcher takes what it sees for that engine's."""
         path = self.engine / f"ended.{generation}"
         pid = path.read_text().strip() if path.exists() else ""
         return bool(pid) and not Path(f"/proc/{pid}").exists()
