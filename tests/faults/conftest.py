@@ -39,14 +39,14 @@ def _row(request: pytest.FixtureRequest) -> Iterator[None]:
         assert not fault or fault.is_checked, "the test never compared what was said with the page"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def host(lab: Lab) -> Iterator[Host]:
     """A host with Docker, and with the images that come from elsewhere."""
     with engine(lab) as host:
         yield host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare(lab: Lab) -> Iterator[Host]:
     """A host without Docker."""
     host = hosts.bare(lab.folder, "bare")
@@ -54,7 +54,7 @@ def bare(lab: Lab) -> Iterator[Host]:
     hosts.remove(host)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standing_host(lab: Lab, host: Host) -> Iterator[Standing]:
     """The stack that stands, before any test has broken something."""
     with registry(lab) as front, stand(lab, host, front) as standing:

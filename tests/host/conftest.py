@@ -38,7 +38,7 @@ def tiny() -> bytes:
     return subprocess.run(["docker", "image", "save", TINY], check=True, capture_output=True).stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_lab() -> Iterator[Callable[..., Lab]]:
     """Make hosts, from an image of `tests.hosts`; all go at the end."""
     hosts.remove(*docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split())
@@ -54,7 +54,7 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
     hosts.remove(*made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bootstrapped(make_lab: Callable[..., Lab], scripts: Mapping[str, str]) -> Bootstrapped:
     """A bare host made ready by a user with sudo, and once more by root."""
     lab = make_lab("bare", hosts.bare())
@@ -68,7 +68,7 @@ def bootstrapped(make_lab: Callable[..., Lab], scripts: Mapping[str, str]) -> Bo
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(make_lab: Callable[..., Lab], scripts: Mapping[str, str], tiny: bytes) -> Lab:
     """A host with Docker and the tiny image."""
     made = make_lab("ready", hosts.prepared())

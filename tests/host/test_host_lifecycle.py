@@ -34,7 +34,7 @@ CMD ["sleep", "infinity"]
 MAIN = f"    image: {IMAGE}\n    labels:\n      kamal-dev.main: 'true'\n"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def person(lab: Lab, scripts: Mapping[str, str]) -> Lab:
     """A host with an image in which somebody works."""
     build = ("buildx", "build", "--builder", docker("context", "show"), "--load", "--provenance=false")

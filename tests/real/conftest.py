@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.hosts import bare, prepared
-from tests.real.lab import COUNT, Ended, Host, Lab, Repository
+from tests.real.lab import COUNT, PREFIX, Ended, Host, Lab, Repository
 from tests.real.watch import Watch
 
 HERE = Path(__file__).parent
+SHARED = "hosts"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +43,14 @@ class Guestbook:
         return self.repository.deploy("--count", str(COUNT), *words, **options)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def _tidy(lab: Lab) -> Iterator[None]:
+    """Leave to the next file the shared hosts alone, with nothing on them."""
+    yield
+    lab.tidy(f"{PREFIX}-{SHARED}")
+
+
+@pytest.fixture(scope="module")
 def guestbook(lab: Lab) -> Guestbook:
     """Deploy the example where nothing was: no registry, no host, no image. Whether that went well, tests say."""
     repository = lab.guestbook()
@@ -56,15 +65,15 @@ def guestbook(lab: Lab) -> Guestbook:
     return Guestbook(repository, first, others, watch, hosts)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosts(lab: Lab) -> tuple[Host, ...]:
     """Three hosts that have Docker; stacks of different names live there side by side."""
-    repository = lab.small("hosts", [])
+    repository = lab.small(SHARED, [])
     repository.commit({"config/dev.yml": lab.made_hosts(repository, count=COUNT)})
     repository.dev("deploy", "--yes", timeout=420)
     return lab.hosts(repository)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def host(hosts: tuple[Host, ...]) -> Host:
     return hosts[0]

@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ PORTS = range(start := 20000 + 16 * (zlib.crc32(PREFIX.encode()) % 500), start +
 DEV = str(Path(sys.executable).with_name("dev"))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "guestbook"
 COUNT = 3
+# Of the stacks of these services, the containers and networks, and what the watcher knows.
+END_STACKS = """
+for service; do
+  rm -rf ~/.kamal-dev/"$service"-*
+  docker ps --all --format '{{.ID}} {{.Label "com.docker.compose.project"}}' | grep " $service-" | cut -d' ' -f1
+done | xargs -r docker rm --force --volumes
+docker network prune --force
+"""
 # A shell that runs the tests in the background has made them, and so their children, deaf to Ctrl-C.
 LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -272,6 +281,7 @@ class Lab:
         self.password = f"pg-{secrets.token_hex(12)}"
         self.token = f"bt-{secrets.token_hex(12)}"
         self._taken: set[int] = set()
+        self._made: list[str] = []
         self.registry = f"localhost:{self.free_port()}"
 
     def free_port(self) -> int:
@@ -292,6 +302,7 @@ class Lab:
         run("git", "init", "--quiet", "--initial-branch", "main", cwd=root)
         repository = Repository(root, f"{PREFIX}-{name}", temporary, environment)
         repository.commit(files)
+        self._made.append(repository.service)
         return repository
 
     def guestbook(self) -> Repository:
@@ -371,6 +382,20 @@ vms: {{count: {count}}}
         found = (Host(name, container, _port(container), key) for container, name in rows)
         return tuple(sorted(found, key=lambda host: host.name))
 
+    def tidy(self, lasting: str) -> None:
+        """Remove the hosts that were made for repositories since the last call, and their stacks on those of `lasting`.
+
+        A stack that stays costs all later tests: each check of its health takes half a second of a core.
+        """
+        services = [service for service in self._made if service != lasting]
+        self._made = []
+        remove_hosts(*services)
+        label = f"label=kamal-dev.service={lasting}"
+        shared = docker("ps", "--quiet", "--filter", label).split() if services else []
+        end = ("sh", "-c", END_STACKS, "sh", *services)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda container: docker("exec", container, *end, timeout=300), shared))
+
 
 def _port(container: str) -> int:
     return int(docker("port", container, "22/tcp").splitlines()[0].rpartition(":")[2])
@@ -394,9 +419,9 @@ def clean() -> None:
         docker("image", "rm", "--force", *images)
 
 
-def remove_hosts(service: str) -> None:
-    """Remove the hosts of every service whose name begins so."""
+def remove_hosts(*services: str) -> None:
+    """Remove the hosts of every service whose name begins like one of these."""
     shown = '{{.ID}} {{.Label "kamal-dev.service"}}'
     rows = docker("ps", "--all", "--filter", "label=kamal-dev.service", "--format", shown).splitlines()
-    ids = [row.split()[0] for row in rows if row.split()[1].startswith(service)]
+    ids = [row.split()[0] for row in rows if row.split()[1].startswith(services)]
     remove(*ids)

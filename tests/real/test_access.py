@@ -188,7 +188,7 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def workspace(lab: Lab) -> Iterator[Workspace]:
+def workspace(lab: Lab) -> Workspace:
     files = {
         ".devcontainer/devcontainer.json": json.dumps(DEVCONTAINER, indent=2),
         ".devcontainer/Dockerfile": DOCKERFILE,
@@ -198,8 +198,7 @@ def workspace(lab: Lab) -> Iterator[Workspace]:
     repository.commit({"config/dev.yml": lab.made_hosts(repository)})
     repository.dev("deploy", "--yes", timeout=420)
     (host,) = lab.hosts(repository)
-    yield Workspace(repository, host)
-    labs.remove_hosts(repository.service)
+    return Workspace(repository, host)
 
 
 # --- ssh

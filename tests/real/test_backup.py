@@ -22,7 +22,7 @@ services:
     image: postgres:15
     environment: {POSTGRES_HOST_AUTH_METHOD: trust}
     volumes: ["rows:/var/lib/postgresql/data"]
-    healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 1s, retries: 60}
+    healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 2s, retries: 60}
   cache:
     image: debian:12
     stop_signal: SIGKILL

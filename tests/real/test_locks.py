@@ -190,7 +190,7 @@ def test_a_host_that_was_being_made_when_dev_died_is_found_again(lab: Lab) -> No
     repository.commit({"config/dev.yml": files["config/dev.yml"].replace("SERVICE", repository.service)})
     label = f"label=kamal-dev.service={repository.service}"
     with started(repository, "deploy", "--yes", "--count", "2", "--host", repository.stack(2)) as (process, _):
-        wait_for("the host", lambda: docker("ps", "--all", "--quiet", "--filter", label).strip() != "", 60)
+        wait_for("the host", lambda: docker("ps", "--all", "--quiet", "--filter", label).strip() != "", 600)
         kill(repository, process)
     ended = repository.dev("list")
     assert repository.stack(2) in ended.stdout, "seen, though it is beyond vms.count"

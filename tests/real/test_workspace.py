@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.real import lab as labs
 from tests.real.lab import Host, Lab, Repository, run
 
 DEVCONTAINER = '{"dockerComposeFile": "compose.yaml", "service": "app", "remoteUser": "dev"}\n'
@@ -41,7 +39,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(lab: Lab) -> Iterator[Place]:
+def place(lab: Lab) -> Place:
     repository = lab.small("place", [], {".devcontainer/Dockerfile": DOCKERFILE}, compose=COMPOSE)
     repository.commit(
         {
@@ -54,12 +52,9 @@ def place(lab: Lab) -> Iterator[Place]:
     run("git", "config", "user.email", "ann@example.org", cwd=repository.root)
     run("git", "remote", "add", "origin", "https://ann:token@example.org/place.git", cwd=repository.root)
     repository.write({"not committed.txt": "mine\n"})
-    try:
-        repository.dev("deploy", "--yes", timeout=600)
-        (host,) = lab.hosts(repository)
-        yield Place(repository, host)
-    finally:
-        labs.remove_hosts(repository.service)
+    repository.dev("deploy", "--yes", timeout=600)
+    (host,) = lab.hosts(repository)
+    return Place(repository, host)
 
 
 def test_the_person_in_the_container_finds_a_clone_to_work_in(place: Place) -> None:
