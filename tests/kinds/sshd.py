@@ -82,8 +82,9 @@ class Sshd:
         self.sh("cat >>/kd/authorized_keys", f"{public.strip()}\n")
 
     def signal(self, name: str) -> None:
-        """Send a signal to the processes of all connections."""
-        self.sh(f"ps -eo pid,args | awk '/sshd(-session)?: root/ && !/awk/ {{ print $1 }}' | xargs kill -{name}")
+        """Send a signal to the processes of all connections; one may have ended meanwhile."""
+        found = "ps -eo pid,args | awk '/sshd(-session)?: root/ && !/awk/ { print $1 }'"
+        self.sh(f"for process in $({found}); do kill -{name} $process || [ ! -d /proc/$process ] || exit; done")
 
     def sh(self, script: str, stdin: str = "") -> str:
         """Run a line of shell in the container."""
