@@ -58,11 +58,15 @@ _SOURCES = (
     ),
     click.option("--worktree", default="", metavar="PATH", help="Deploy another worktree as the stack NAME."),
     click.option("--here", is_flag=True, help="Deploy the working tree as the stack NAME."),
+    click.option(
+        "--from", "source", default="", metavar="STACK", help="Start the new stack NAME with copies of its volumes."
+    ),
+    click.option("--with-work", is_flag=True, help="With --from: copy the uncommitted changes of its workspace, too."),
 )
 
 
 def source(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that choose the source of a named stack."""
+    """Add the flags that choose the source of a named stack, and the stack whose data it starts with."""
     return functools.reduce(lambda decorated, add: add(decorated), reversed(_SOURCES), function)
 
 

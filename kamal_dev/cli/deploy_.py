@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.cli.sources import deploys, require_source
 from kamal_dev.cli.url import to_deploy
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         "dev deploy fix-42  # again, from the same reference",
         "dev deploy try --here  # a stack of its own for the working tree",
         "dev deploy https://github.com/ann/guestbook@feature/x  # from a repository that is not checked out",
+        "dev deploy fix-42 --ref feature/x --from guestbook-1  # with a copy of the volumes of another stack",
         "dev deploy fix-42 --ttl 8h --idle 2h  # it stops by itself",
         "dev deploy --skip-push  # without a registry",
         "dev deploy --degraded  # leave out what `engine: swarm-stack` cannot do",
@@ -70,6 +73,8 @@ def command(
     ref: tuple[str, ...],
     worktree: str,
     here: bool,
+    source: str,
+    with_work: bool,
     dry_run: bool,
     yes: bool,
     **wanted: Any,
@@ -79,29 +84,40 @@ def command(
     With --ref, NAME is a stack of its own with the source of a branch, tag, commit or pull request. It is
     deployed again by its name, and remembers its reference. NAME can be a repository: URL[@REF].
     """
-    from kamal_dev.commands.expiry import LifetimeLimits
-    from kamal_dev.errors import UsageError
     from kamal_dev.pipeline.deploy import deploy_all
-    from kamal_dev.pipeline.named import NamedStacks, SourceChoice
+    from kamal_dev.pipeline.named import SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions
 
-    _ = LifetimeLimits(wanted["ttl"], wanted["idle"]).words
+    _require_durations(wanted)
     names, ref = to_deploy(flags.repo, names, ref, common.here())
     common.refuse_local_source(flags, worktree, here)
+    require_source(source, with_work=with_work)
     run = common.open_run(flags)
-    if run.project.engine.is_swarm and (wanted["ttl"] or wanted["idle"]):
-        raise UsageError("`--ttl` and `--idle` do not work with `engine: swarm-stack`")
+    _refuse_lifetime(run, wanted)
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes
     names = (*hosts, *names)
     options = DeployOptions(names=names, is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
     if not dry_run:
         run.start_machines()
-    every = NamedStacks(run).deploys(options, SourceChoice.of(ref, worktree, here, names))
+    every = deploys(run, options, SourceChoice.of(ref, worktree, here, names), source, with_work=with_work)
     if dry_run:
         return _show_steps(every, flags)
     report = deploy_all(every)
     return common.finish(flags, report.result(), str(report), report.error())
+
+
+def _require_durations(wanted: Mapping[str, Any]) -> None:
+    from kamal_dev.commands.expiry import LifetimeLimits
+
+    _ = LifetimeLimits(wanted["ttl"], wanted["idle"]).words
+
+
+def _refuse_lifetime(run: Run, wanted: Mapping[str, Any]) -> None:
+    from kamal_dev.errors import UsageError
+
+    if run.project.engine.is_swarm and (wanted["ttl"] or wanted["idle"]):
+        raise UsageError("`--ttl` and `--idle` do not work with `engine: swarm-stack`")
 
 
 def _show_steps(every: list[tuple[Run, DeployOptions]], flags: common.Flags) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.cli.sources import deploys, require_source
 from kamal_dev.cli.url import to_deploy
 
 if TYPE_CHECKING:
@@ -45,17 +46,21 @@ def command(
     ref: tuple[str, ...],
     worktree: str,
     here: bool,
+    source: str,
+    with_work: bool,
     exit_code: bool,
     **wanted: Any,
 ) -> int:
     """Changes nothing, and runs neither hooks nor initializeCommand. NAME selects stacks. Default: all stacks."""
-    from kamal_dev.pipeline.named import NamedStacks, SourceChoice
+    from kamal_dev.pipeline.named import SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions, plan
 
     names, ref = to_deploy(flags.repo, names, ref, common.here())
     common.refuse_local_source(flags, worktree, here)
+    require_source(source, with_work=with_work)
     choice = SourceChoice.of(ref, worktree, here, names)
-    every = NamedStacks(common.open_run(flags)).deploys(DeployOptions(names=names, **wanted), choice)
+    options = DeployOptions(names=names, **wanted)
+    every = deploys(common.open_run(flags), options, choice, source, with_work=with_work)
     planned = plan(every)
     if flags.as_json:
         common.print_json(planned.as_json())

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from kamal_dev.commands.operate import StartLimits
-from kamal_dev.commands.payload import Scripts, about, step
+from kamal_dev.commands.payload import Scripts, about, arriving, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
@@ -115,14 +116,18 @@ def pack(
     limits: StartLimits = StartLimits(),
     *,
     how: str = STOPPED,
+    copy: str = "",
+    arrival: str = "",
     performer: str = "",
 ) -> Step:
     """Return the step that packs parts for `stream`, all if none is named; their services stop meanwhile.
 
-    `how` is `RUNNING` if they do not stop, or the token of a move, after which all services stay stopped.
+    `how` is `RUNNING` if they do not stop, or the token of a move, after which all services stay stopped. `copy` is the
+    new stack that gets them; with `arrival`, the token of that copy, they are copied to its volumes on this host.
     """
-    checked("token", (how,))
-    return _change(scripts, token, "backup.sh", stack, limits, performer, (how, *checked("volume", parts)))
+    words = (*checked("token", (how,)), *checked("volume", parts))
+    meta = ({"copy": stack_word(copy)} if copy else {}) | arriving(arrival)
+    return _change(scripts, token, "backup.sh", stack, limits, performer, words, meta)
 
 
 def stream(scripts: Scripts, token: str) -> Step:
@@ -157,8 +162,9 @@ def _change(
     limits: StartLimits,
     performer: str,
     words: tuple[str, ...],
+    meta: Mapping[str, str] = MappingProxyType({}),
 ) -> Step:
     times = tuple(str(round(seconds * 1000)) for seconds in (limits.timeout, limits.window))
-    meta = about({"performer": performer, "restarts": str(limits.restarts)})
+    files = about({"performer": performer, "restarts": str(limits.restarts), **meta})
     label = " ".join((script.removesuffix(".sh"), stack, *words))
-    return step(scripts, script, stack_word(stack), *times, *words, token=token, files=meta, label=label)
+    return step(scripts, script, stack_word(stack), *times, *words, token=token, files=files, label=label)

@@ -49,6 +49,9 @@ def create(
 
 
 def step(scripts: Scripts, stack: str, name: str, token: str, destination: str = "", *, performer: str = "") -> Step:
-    """Take the step `name` of the move `token`: `begin`, `seal` or `back` on the old host, `keep` on the new one."""
+    """Take the step `name` of the move `token`: `begin`, `seal` or `back` on the old host, `keep` on the new one.
+
+    A copy has the steps `expect`, with the stack that is copied as `destination`, and `keep`.
+    """
     words = (stack_word(stack), name, *checked("host", (token, *((destination,) if destination else ()))))
     return payload.step(scripts, "move.sh", *words, files=performed(performer), label=" ".join(("move", *words)))

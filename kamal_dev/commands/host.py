@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from kamal_dev.commands import payload
 from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.commands.payload import Scripts, about, performed, step, watcher
 from kamal_dev.commands.words import checked, checked_folders, stack_word
@@ -113,6 +114,7 @@ def apply(
     parts: str = "",
     keeping: Keeping = Keeping(),
     brings_watcher: bool = False,
+    arrival: str = "",
 ) -> Step:
     """Make `release` the current one of its stack, observe it, and roll back if it fails.
 
@@ -122,11 +124,11 @@ def apply(
     to create, relative to the stack's `workspace/`, `brought` is the folder that was given the source; `user` is the
     user of the main container who works in them, empty for the container's own. `lifecycle` are the commands to run
     (`devcontainer.lifecycle.files`). `parts` are the parts of containers (`compose.parts`). With `brings_watcher`, the
-    watcher is installed meanwhile.
+    watcher is installed meanwhile. With `arrival`, the token of a copy, nothing is started: see host/apply.sh.
     """
     checked("release", (release.id,))
     options = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
-    meta = _meta(release, pull, layers, workspace) | keeping.meta | options
+    meta = _meta(release, pull, layers, workspace) | keeping.meta | options | payload.arriving(arrival)
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login), *(watcher(scripts) if brings_watcher else ()))
     times = _milliseconds(timeout, window)
@@ -243,16 +245,17 @@ def remove(
     keep_volumes: bool = False,
     keep_images: bool = False,
     move: str = "",
+    arrival: str = "",
     performer: str = "",
 ) -> Step:
     """Remove a stack; `keep_volumes` keeps its volumes, workspace and images. Safe to repeat.
 
-    With `ARRIVING` as `move`, only what a move to the host has not completed is removed, with `MOVED` also a stack that
-    has moved away.
+    With `ARRIVING` as `move`, only what a move to the host or a copy has not completed is removed, if `arrival` is
+    its token or empty; with `MOVED` also a stack that has moved away.
     """
     words = (stack_word(stack), *(("keep-volumes",) if keep_volumes else (move,) if move else ()))
-    files = (*performed(performer), *(about({"keep-images": "yes"}) if keep_images else ()))
-    return step(scripts, "remove.sh", *words, files=files, label=" ".join(("remove", *words)))
+    meta = {"performer": performer} | ({"keep-images": "yes"} if keep_images else {}) | payload.arriving(arrival)
+    return step(scripts, "remove.sh", *words, files=about(meta), label=" ".join(("remove", *words)))
 
 
 def unlock(scripts: Scripts, stack: str, pid: int | None = None, *, performer: str = "") -> Step:

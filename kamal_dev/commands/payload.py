@@ -18,6 +18,7 @@ from kamal_dev.model import File, Step
 SCRIPTS = (
     "allot.sh",
     "apply.sh",
+    "apply_patch.sh",
     "arrive.sh",
     "attach.sh",
     "audit.sh",
@@ -31,6 +32,7 @@ SCRIPTS = (
     "compose.sh",
     "confine.sh",
     "contents.sh",
+    "copy.sh",
     "create.sh",
     "detach.sh",
     "engine.sh",
@@ -73,6 +75,7 @@ SCRIPTS = (
     "owner.sh",
     "packages.sh",
     "parts.sh",
+    "patch.sh",
     "place.sh",
     "pools.sh",
     "ports.sh",
@@ -171,7 +174,7 @@ _SOURCED = {
     "allot.sh": ("stack.sh", "ports.sh"),
     "apply.sh": (*_SWITCH, "retention.sh", "unit.sh"),
     "attach.sh": ("run.sh",),
-    "backup.sh": (*_SWITCH, "services.sh"),
+    "backup.sh": (*_SWITCH, "services.sh", "copy.sh"),
     "claim.sh": (),
     "bootstrap.sh": ("packages.sh", "pools.sh", "facts.sh", *_FACTS),
     "carry.sh": ("stack.sh", "lifetime.sh"),
@@ -300,6 +303,11 @@ def tar(files: Iterable[File]) -> bytes:
 def about(meta: Mapping[str, str]) -> tuple[File, ...]:
     """Return the files that scripts read under `meta/`, one per name."""
     return tuple(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items())
+
+
+def arriving(token: str) -> dict[str, str]:
+    """Return the setting of a script that is part of the move or the copy with this token, if there is one."""
+    return {"arrival": checked("token", (token,))[0]} if token else {}
 
 
 def performed(performer: str) -> tuple[File, ...]:

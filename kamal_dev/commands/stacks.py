@@ -170,10 +170,15 @@ class Allotted:
 
 @dataclass(frozen=True)
 class PartSize:
-    """Name a part of a stack, `volumes/KEY` or `workspace`, and the space that it takes."""
+    """Name a part of a stack, `volumes/KEY` or `workspace`, and the space that it takes.
+
+    `plain`: its files are in a folder of the host that only the engine knows. `services` have mounted a volume.
+    """
 
     name: str
     bytes: int = 0
+    plain: bool = True
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

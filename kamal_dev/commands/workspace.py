@@ -18,6 +18,7 @@ SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspa
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
 STAGED = (*_COMMON, "room.sh", "stage.sh")
+PATCHED = (*_COMMON, "clone.sh", "patch.sh", "apply_patch.sh")
 MOVED = (*_COMMON, "lifetime.sh", "arrive.sh")
 # The chunks of a large file as they become available: the number of bytes of each, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
@@ -59,6 +60,21 @@ def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -
     """
     words = (stack_word(stack), folder_word(folder), *(("whole",) if whole else ()))
     return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
+
+
+def changes(scripts: Scripts, stack: str, folder: str) -> Step:
+    """Print what differs from the last commit in a workspace, as a patch for `patch`.
+
+    If it fails, stdout is parsed by `answers.outcome`.
+    """
+    words = (stack_word(stack), folder_word(folder), "changes")
+    return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
+
+
+def patch(scripts: Scripts, stack: str, folder: str) -> Step:
+    """Apply a patch to a workspace, which is the large file of `stream`. Parsed by `answers.outcome`."""
+    words = (stack_word(stack), folder_word(folder))
+    return _fed(scripts, "patch.sh", words, label=" ".join(("patch", *words)))
 
 
 def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:

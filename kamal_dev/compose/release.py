@@ -19,6 +19,7 @@ from kamal_dev.compose import (
     layout,
     marks,
     mounts,
+    named_volumes,
     networks,
     overlay,
     ports,
@@ -102,7 +103,7 @@ def render(
     described, settings = manifest.file({**about, "digest": digest}), env.file(project, stack, values, mask=mask)
     files += [described, settings, *of_swarm, *release_files.notified(notify)]
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(sorted(files, key=lambda file: file.path)))
-    return _with_services(_described(about, bare, own), project, additions, inputs.variables, allotted)
+    return _with_services(_described(about, bare, own), inputs)
 
 
 def _of_swarm(
@@ -129,26 +130,23 @@ def _of_swarm(
     return tuple(swarm_stack.files(wanted, laid))
 
 
-def _with_services(
-    release: Release,
-    project: ComposeProject,
-    additions: Additions,
-    variables: Mapping[str, str],
-    allotted: Mapping[str, int],
-) -> Release:
-    """Return a release with the services that it starts, and their published ports."""
+def _with_services(release: Release, inputs: overlay.OverlayInputs) -> Release:
+    """Return a release with the services that it starts, their volumes and published ports."""
+    project, additions, variables = inputs.project, inputs.additions, inputs.variables
     started = tuple(service.started(project.services, additions.run_services))
+    names = tuple(item.name for item in started)
     release = replace(
         release,
         started=tuple(_started(item, project, additions, variables) for item in started),
         # Those of Swarm are from other address pools.
-        networks=networks.from_pools(project.model, (item.name for item in started if not additions.engine.is_swarm)),
+        networks=networks.from_pools(project.model, () if additions.engine.is_swarm else names),
+        volumes=named_volumes.of_stack(project.model, names, inputs.mounted),
     )
     named = [(item.name, value) for item in started for value in _values((item,), project)]
     if not additions.is_shared:
         values = (value for _, value in named)
         return replace(release, ports=ports.published(values, variables, is_exposed=additions.expose))
-    published, taken = sharing.of_host(named, variables, allotted, is_exposed=additions.expose)
+    published, taken = sharing.of_host(named, variables, inputs.allotted, is_exposed=additions.expose)
     return replace(release, published=published, ports=taken)
 
 

@@ -2,6 +2,7 @@
 # Make a release the current one, or roll back: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; without a SERVICE, all are started.
+# With meta/arrival, the token of a copy (see underway.sh), it ends with `state` created before anything is started.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; without it, the missing ones), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
 # exec.sh and lifecycle.sh), meta/retain (how many releases to keep), meta/parts (see
 # replace.sh), meta/recreate (`yes`: recreate every container), meta/watcher and its scripts (see unit.sh; without them, no watcher
@@ -62,16 +63,30 @@ begin_watcher() {
 # deployed: mark the release as the last one deployed; it may be one that existed before.
 deployed() { "$is_new" || { carry "$releases/$release/.kamal-dev" && touch "$releases/$release/.kamal-dev/digest"; }; }
 
+# hold: create the containers and volumes of a new stack without starting anything, and end: its volumes get copies of others first.
+hold() {
+  phase create
+  switch_to "$release" || conclude false untouched "could not switch \`current\`"
+  up_within=$((timeout / 1000 + 1))
+  : >"$here/up.log"
+  # shellcheck disable=SC2046 # services are words
+  if ! { cd "$home/current" && quickly engine_up "$up_within" --no-start -- $(known "$release" services); } >"$here/up.log" 2>&1; then
+    conclude false untouched "$(why_compose)"
+  fi
+  conclude true created ''
+}
+
 use_stack "$1"
 verb=apply release=$2 digest=$3 timeout=$4 window_wanted=$5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is not a valid release name" ;; esac
 shift 5
 printf '%s\n' "$@" >"$here/meta/services"
-read_meta retain version recreate
+read_meta retain version recreate arrival
 listed=$here/meta/images is_new=true
 
 begin
 yield_to_arrival
+[ -z "$arrival" ] || read_arrival || conclude false untouched 'another command has undone the copy'
 begin_watcher
 if [ -z "$recreate" ] && has_digest "$release" "$digest" && is_running "$release"; then
   is_new=false
@@ -85,4 +100,5 @@ make_workspace
 outdated=$(surplus)
 pull
 deployed
+[ -z "$arrival" ] || hold
 switch

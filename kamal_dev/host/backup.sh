@@ -4,7 +4,8 @@
 # PART is `volumes/KEY` or `workspace`; without one, all. The services that use them are stopped meanwhile, and are started again
 # whatever happens, unless HOW is `running`. If it is the token of a move, all services are stopped, and stay stopped if all goes
 # well. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
-# `stream` of this run, for stream.sh. Payload: meta/performer, meta/restarts.
+# `stream` of this run, for stream.sh. Payload: meta/performer, meta/restarts, meta/copy: the new stack that the volumes are for. With
+# meta/arrival, the token of that copy (see underway.sh), it is on this host, and they are copied to its volumes: there is no tar.
 # Events and result: see switch.sh; `state` is packed; failed if it was not packed; broken if a service did not come up again;
 # kept if nothing was done; unfinished if a lifecycle command failed.
 set -u
@@ -74,6 +75,43 @@ end_packing() {
   if read -r reader 2>/dev/null <"$reader_file"; then kill "$reader" 2>/dev/null; else timeout 5 cat "$stream" >/dev/null 2>&1; fi
 }
 
+# use_copy: set flags and keys to what the container that copies sees. Fails, and sets why, if the new stack cannot take the volumes.
+use_copy() {
+  why='' flags='' keys='' packer=kamal-dev-stage-$copy
+  is_expected || { why="another command has undone the copy to $copy"; return 1; }
+  source_stack=$stack stack=$copy
+  engine_volumes >"$here/copies" 2>"$here/copies.err" || why="could not list the volumes of $copy"
+  stack=$source_stack
+  while read -r part name kind _; do
+    key=${part#volumes/}
+    to=$(awk -v key="$key" '$1 == key { print $3 ":" $2; exit }' "$here/copies")
+    case $kind:$to in
+      *:) why=${why:-"$copy has no volume \`$key\`"} ;;
+      # What the engine mounts from elsewhere may be one folder for both.
+      plain:"plain:$name") why="both stacks use the volume \`$name\`" ;;
+      plain:plain:*) flags="$flags --volume $name:/copy/from/$key:ro --volume ${to#*:}:/copy/to/$key" keys="$keys $key" ;;
+      *) why="the volume \`$key\` has a driver or options of its own" ;;
+    esac
+  done <"$here/parts"
+  [ -z "$why" ]
+}
+
+# is_expected: whether the new stack still waits for this copy.
+is_expected() { is_copying "$base/$copy" && [ "$arriving_token" = "$arrival" ]; }
+
+# copy_parts: copy the volumes to those of the new stack. Sets why if that fails.
+copy_parts() {
+  why=''
+  phase copy
+  engine_discard "$packer" >/dev/null 2>&1
+  # shellcheck disable=SC2086 # keys are words
+  { in_mounts "--name $packer $flags" sh "$here/copy.sh" $keys 2>"$here/pack.err" || : >"$here/pack.code"; } |
+    while read -r count; do emit arrived current: "$count"; done
+  [ ! -f "$here/pack.code" ] || why="could not copy the volumes: $(last_lines "$here/pack.err" 2)"
+  [ -n "$why" ] || is_expected || why="another command has undone the copy to $copy"
+  [ -z "$why" ]
+}
+
 # read_so_far: print how many bytes the reader has passed on.
 read_so_far() {
   read -r reader 2>/dev/null <"$reader_file" || return 0
@@ -95,7 +133,7 @@ watch_sender() {
 # pack: pack into the pipe. Sets why if not all was read.
 pack() {
   why='' packer=kamal-dev-backup-$stack
-  phase backup
+  if [ -n "$copy" ]; then phase copy; else phase backup; fi
   engine_kill "$packer" >/dev/null 2>&1
   mkfifo "$stream" || { why="could not create a pipe: $(why_not_written "$here")"; return 1; }
   {
@@ -123,12 +161,14 @@ judge_packing() {
 use_stack "$1"
 verb=backup timeout=$2 window_wanted=$3 how=$4 services='' why=''
 shift 4
+read_meta copy arrival
 begin_packing
 if [ -n "$move_token" ]; then list_moved_parts; else list_parts; fi || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
+[ -z "$arrival" ] || use_copy || conclude false kept "$why"
 trap 'start_again; clean_up' EXIT
 hold_services
-if stop_users; then pack; else why=$compose_why; fi
+if ! stop_users; then why=$compose_why; elif [ -n "$arrival" ]; then copy_parts; else pack; fi
 pack_why=$why
 if [ -n "$move_token" ] && [ -z "$pack_why" ]; then
   trap clean_up EXIT
@@ -136,7 +176,7 @@ if [ -n "$move_token" ] && [ -z "$pack_why" ]; then
 fi
 if ! start_users; then
   end_packing_record
-  conclude false broken "${pack_why:+$pack_why; }$why after the backup"
+  conclude false broken "${pack_why:+$pack_why; }$why after its data was read"
 fi
 end_packing_record
 [ -z "$pack_why" ] || conclude false failed "$pack_why"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Print a tar of what a workspace has that was not sent to it: collect.sh STACK FOLDER [whole]
+# Print a tar of what a workspace has that was not sent to it: collect.sh STACK FOLDER [whole | changes]
 #
 # The tar has parts/N/: path, tip, sent, bundle, for each clone with commits or changes of its own; the bundle names the
 # commits `refs/heads/pulled`, after those that were sent, or from their beginning (`whole`). Changes that are not
-# committed become one commit. Changes nothing in the workspace. If it fails, stdout has one event: `result`.
+# committed become one commit. With `changes`, a patch is printed instead: what differs from the last commit. Changes nothing in the workspace. If it fails, stdout has one event: `result`.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -20,4 +20,4 @@ hold_stack collect
 answer=$(confine gather.sh "$target" "$stack" "$word" 2>"$here/confined.err")
 code=$?
 [ "$answer" = packed ] || give_up collect "${answer:-"could not read the workspace: $(why_confined "$code" "$here/confined.err")"}"
-tar -cf - -C "$here/out" .
+if [ "$word" = changes ]; then cat "$here/out/patch"; else tar -cf - -C "$here/out" parts; fi

@@ -42,6 +42,7 @@ trap 'interrupted=yes' INT
 refuse_foreign
 lock_stack compose
 trap finish_compose EXIT
+! is_copying "$home" || give_up compose "$(why_not_copied)"
 trap 'exit 143' HUP TERM
 # Without a terminal nothing else ends it when the connection is lost, and it has the lock.
 # shellcheck disable=SC2034 # read by watch_callers

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pack what a workspace has that was not sent to it into $here/out: gather.sh TARGET STACK [whole]
+# Pack what a workspace has that was not sent to it into $here/out: gather.sh TARGET STACK [whole | changes]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
 # Payload: known/ and withheld, as they were sent last. Prints `packed`, or why not.
@@ -53,6 +53,18 @@ collect() {
     refuse "could not pack the commits: $(last_lines "$here/errors" 2)"
 }
 
+# find_changes: write what differs from the last commit as a patch.
+find_changes() {
+  is_clone || refuse "${p_path:+"\`$p_path\` in "}the workspace is no longer a clone"
+  { head=$(here_head) || head=''; } 2>/dev/null
+  { look >/dev/null && tree=$(whole_tree "$head"); } 2>"$here/errors" || refuse "could not read the workspace: $(last_lines "$here/errors" 2)"
+  if [ -n "$head" ]; then before=$head; else before=$(aside_git hash-object -w -t tree /dev/null); fi
+  [ "$tree" != "$(aside_git rev-parse "$before^{tree}")" ] || return 0
+  [ -z "$p_path" ] || refuse "\`$p_path\` has uncommitted changes, and those of submodules are not copied"
+  aside_git diff --binary --full-index --no-color --no-ext-diff --no-textconv --no-renames --ignore-submodules=all \
+    "$before" "$tree" >"$here/out/patch" 2>"$here/errors" || refuse "could not read the changes: $(last_lines "$here/errors" 2)"
+}
+
 use_target "$1"
 stack=$2 word=${3:-}
 umask 022
@@ -60,8 +72,9 @@ make_plain || refuse 'could not create the folder for new objects'
 way=$(in_the_way)
 [ -z "$way" ] || refuse "$way"
 mkdir -p "$here/out/parts"
+: >"$here/out/patch"
 for each in "$here"/known/*/; do
   use_part "${each%/}"
-  collect
+  if [ "$word" = changes ]; then find_changes; else collect; fi
 done
 echo packed

@@ -164,6 +164,7 @@ judge_stack() {
   esac
   underway=''
   [ ! -f "$home/underway" ] || judge_underway
+  ! is_copying "$home" || { stack_state=degraded underway=copy && stack_reason=$(why_not_copied); }
 }
 
 # judge_underway: degrade a stack whose backup or restore did not reach its end, see underway.sh.

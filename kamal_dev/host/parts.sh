@@ -87,6 +87,14 @@ require_release() {
 look_at_parts() {
   if [ -f "$home/arriving" ]; then list_moved_parts; else list_parts; fi || give_up stage "$engine_trouble"
   choose_parts "$@" || give_up stage "$why"
+  ! is_copying "$home" || require_plain
+}
+
+# require_plain: give up unless the files of all volumes are in folders of this host that only the stack uses. What the engine mounts
+# from elsewhere may be the volume that is copied.
+require_plain() {
+  elsewhere=$(awk '$3 != "plain" { sub("^volumes/", "", $1); print $1; exit }' "$here/parts")
+  [ -z "$elsewhere" ] || give_up stage "the volume \`$elsewhere\` has a driver or options of its own"
 }
 
 # check_room: give up unless the disks that the parts are on have room for `needed` bytes.

@@ -5,7 +5,8 @@
 # the stack, unless a release of another stack or a container names them, or meta/keep-images exists. `keep-volumes` keeps the
 # volumes, the workspace and the images. With `ended`, a stack is only removed if its lifetime has ended (see lifetime.sh) and
 # nothing of it runs; with `unless-work`, also only if its workspace has no work that exists nowhere else; otherwise `state` is
-# `kept`. `arriving` removes only a stack that is being moved to this host; `state` is `here` if it has been. A stack that is being
+# `kept`. `arriving` removes only a stack that is being moved to this host, or that volumes are being copied to, with meta/arrival only
+# if that is its token; `state` is `here` if it is complete, `other` if the token is another one. A stack that is being
 # moved from this host is only removed with `moved`, after it has arrived. Payload: meta/performer.
 # Events: `result` {ok, phase, state, code, reason, stack, removed, kept}; `code` is `untouched` if the engine does not answer and
 # the stack has no folder.
@@ -131,9 +132,15 @@ conclude_nothing() {
   exit
 }
 
+# is_arriving: whether it is what meta/arrival names, or any such stack.
+is_arriving() {
+  read_meta arrival
+  read_arrival && [ "$arriving_token" = "${arrival:-$arriving_token}" ]
+}
+
 # conclude_here: end without a change: the stack was moved here completely, or is not here.
 conclude_here() {
-  if [ -d "$releases" ]; then state=here; else state=; fi
+  if read_arrival; then state=other; elif [ -d "$releases" ]; then state=here; else state=; fi
   emit result ok: true phase remove state "$state" stack "$stack" removed: false kept: '[]'
   exit
 }
@@ -159,9 +166,11 @@ is_touched || [ -n "$(what_remains)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
-[ "$only" != arriving ] || [ -f "$home/arriving" ] || conclude_here
+[ "$only" != arriving ] || is_arriving || conclude_here
 [ "$only" = moved ] || ! is_moving || yield_to_move
 [ -z "$spares" ] || require_ended
+# What a script that has ended writes to a volume keeps it from being removed.
+! read_arrival || engine_discard "kamal-dev-stage-$stack" >/dev/null 2>&1
 take_down
 sweep container
 sweep network

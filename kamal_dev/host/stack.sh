@@ -38,8 +38,27 @@ make_room() { (umask 022 && mkdir -p "$home/workspace"); }
 # all_stacks: print the names of all stacks on this host, without those that are being moved to it.
 all_stacks() {
   for folder in "$base"/*/; do
-    [ ! -d "$folder/releases" ] || [ -f "$folder/arriving" ] || basename "$folder"
+    [ ! -d "$folder/releases" ] || is_moving_here "$folder" || basename "$folder"
   done
+}
+
+# read_arrival [FOLDER]: set arriving_token and copied_from to what is recorded of a stack whose data is not complete yet: the token of
+# the move or the copy, and the stack that it is a copy of. Fails if nothing is recorded. See underway.sh.
+read_arrival() {
+  arriving_token='' copied_from=''
+  [ -f "${1:-$home}/arriving" ] || return
+  read -r arriving_token copied_from <"${1:-$home}/arriving" || :
+}
+
+# is_moving_here FOLDER: whether the stack in that folder is being moved to this host.
+is_moving_here() { read_arrival "$1" && [ -z "$copied_from" ]; }
+
+# is_copying FOLDER: whether volumes of another stack are being copied to the one in that folder.
+is_copying() { read_arrival "$1" && [ -n "$copied_from" ]; }
+
+# why_not_copied: print what to do about it.
+why_not_copied() {
+  echo "the copy of $copied_from is not complete: \`dev deploy $stack --from $copied_from\` starts it again, \`dev remove $stack\` removes it"
 }
 
 # has_none STACK...: whether this host never had any of them, nor an engine to run one.

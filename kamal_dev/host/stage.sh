@@ -2,7 +2,8 @@
 # Unpack a backup beside what a stack has now, for restore.sh: stage.sh STACK BYTES PART...
 #
 # Fed with a compressed tar of these parts (see parts.sh), which has about BYTES unpacked. Services keep running. Payload:
-# meta/performer. A stack that is being moved to this host has nothing yet: the parts are unpacked into their places. Events: `result` {ok, state, phase, reason}.
+# meta/performer, meta/arrival. A stack that is being moved to this host, or gets copies of the volumes of another, has nothing yet:
+# the parts are unpacked into their places, if meta/arrival is the token of that. Events: `result` {ok, state, phase, reason}.
 set -u
 here=${0%/*}
 # Removing gigabytes that were unpacked takes a while.
@@ -32,7 +33,7 @@ prepare_mounts() {
   ! grep -q '^workspace ' "$here/parts" || { mkdir -p "$staged_folder/new" && mounts="$mounts --volume $staged_folder/new:/restore/workspace"; }
 }
 
-# prepare_places: the same for a stack that is being moved here: the parts themselves, without what the images put into new volumes.
+# prepare_places: the same for a stack that arrives here: the parts themselves, without what the images put into new volumes.
 prepare_places() {
   mounts='' places=''
   while read -r part name _ folder; do
@@ -65,6 +66,7 @@ needed=$2
 shift 2
 require_release
 hold_stack restore
+yield_to_arrival
 look_at_parts "$@"
 name_staged
 remove_staged
@@ -76,5 +78,7 @@ unpack
 code=$?
 [ ! -f "$here/cut" ] || give_up stage 'the data did not arrive completely'
 [ "$code" = 0 ] || give_up stage "could not unpack the data: $(why_not_unpacked)"
+# What is not on the disk yet would be missing after a power failure, when the stack counts as complete.
+[ ! -f "$home/arriving" ] || sync
 trap unlock_stack EXIT
 emit result ok: true state staged phase stage

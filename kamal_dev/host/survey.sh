@@ -17,7 +17,7 @@ here=${0%/*}
 stacks_here() {
   for folder in "$base"/*/; do
     folder=${folder%/}
-    [ ! -d "$folder/releases" ] && [ ! -d "$folder/workspace" ] || [ -f "$folder/arriving" ] || echo "${folder##*/}"
+    [ ! -d "$folder/releases" ] && [ ! -d "$folder/workspace" ] || is_moving_here "$folder" || echo "${folder##*/}"
   done
 }
 

@@ -60,6 +60,7 @@ begin() {
   trap 'exit 143' INT TERM
   clock
   began=$now
+  refuse_copy
   finish_underway || conclude false untouched "$why"
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi

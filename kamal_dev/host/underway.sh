@@ -6,7 +6,9 @@
 #                                  the new data stays; the services; the flags of the container that moves data; then the lines
 #                                  of swap.sh. Also `move` while the stack is moved to another host, and `moved` from when it may
 #                                  run there; then with the token of the move and the name of that host instead of the flags
-#   ~/.kamal-dev/<stack>/arriving  there while the stack is moved to this host: the token. Until it is gone, this is no stack
+#   ~/.kamal-dev/<stack>/arriving  there while the stack is moved to this host: the token. Until it is gone, this is no stack. Also
+#                                  while volumes are copied to a new stack: the token, and the stack that has them. Until it is
+#                                  gone, nothing of the new stack is started
 #   ~/.kamal-dev/<stack>/stopped   the services that were stopped on purpose, a line each, see observe.sh
 
 # note_stopped [SERVICE]...: record that they are stopped on purpose, before stopping them, so that no alert is sent.
@@ -66,9 +68,22 @@ yield_to_move() {
 
 # yield_to_arrival: end the script if a move to this host is not complete: the caller removes what has arrived first.
 yield_to_arrival() {
-  [ -f "$home/arriving" ] || return 0
+  refuse_copy
+  is_moving_here "$home" || return 0
+  read_meta arrival
+  [ "$arriving_token" != "$arrival" ] || return 0
   is_concluded=true
   emit result ok: false state arriving phase moved reason 'a move of the stack to this host is not complete'
+  exit 1
+}
+
+# refuse_copy: end the script if the volumes of the stack are not complete, unless it is part of copying them: meta/arrival is the token.
+refuse_copy() {
+  is_copying "$home" || return 0
+  read_meta arrival
+  [ "$arriving_token" != "$arrival" ] || return 0
+  is_concluded=true
+  emit result ok: false state untouched phase copy reason "$(why_not_copied)"
   exit 1
 }
 

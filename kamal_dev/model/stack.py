@@ -97,7 +97,7 @@ class Release:
     that binds expect, relative to the stack's `workspace/`. `ports` are published on the host, as
     `address:port/protocol`, without those that the engine chooses. `published` are the ports that the host allots, as
     `service:published:target/protocol`, if it is shared. `networks` are the keys of the networks that get their
-    addresses from the host.
+    addresses from the host, `volumes` those of the volumes that only the stack uses.
     """
 
     id: str
@@ -113,6 +113,7 @@ class Release:
     ports: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ Phase = Literal[
     "fetching",
     "copying",
     "uploading",
+    "creating",
     "starting",
     "observing",
     "lifecycle",

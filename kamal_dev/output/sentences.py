@@ -37,6 +37,7 @@ WORDS: dict[Phase, Wording] = {
     "fetching": Wording("Fetching changes from the workspace {}", "Fetched changes {}"),
     "copying": Wording("Copying {}", "Copied {}"),
     "uploading": Wording("Uploading the release {}", "Uploaded the release {}"),
+    "creating": Wording("Creating containers {}", "Created containers {}"),
     "starting": Wording("Starting containers {}", "Started containers {}"),
     "observing": Wording("Waiting for containers to become healthy {}", "Containers are healthy {}"),
     "lifecycle": Wording("Running {}", "Ran {}"),

@@ -45,6 +45,7 @@ from kamal_dev.plan.operation import (
     TransferImages,
 )
 from kamal_dev.plan.plan import Plan, joined
+from kamal_dev.plan.volume_copy import CopyVolumes
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
@@ -148,6 +149,10 @@ def _on_host(
             continue
         if isinstance(operation, TransferImages):
             yield f"$ {docker.save(operation.images).text}"
+        if isinstance(operation, CopyVolumes) and options.fork:
+            steps = options.fork.steps(connections, observation.stack, operation.volumes)
+            yield from (f"{stack}$ {step.text}" for stack, step in steps)
+            continue
         if not isinstance(operation, CreateHost | StartHost):
             yield f"{observation.stack}$ {_step(connections, options, planner, observation, operation).text}"
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from kamal_dev.commands import answers, carrying, host
+from kamal_dev.commands import answers, host
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.host import Login
 from kamal_dev.commands.stacks import Inventory
@@ -14,9 +14,9 @@ from kamal_dev.errors import ConfigError, DevError, NoAnswer, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import explain
-from kamal_dev.pipeline.hosts.moving import StackMove
+from kamal_dev.pipeline.hosts.moving import MEASURING, StackMove, inventory
 from kamal_dev.pipeline.hosts.placing import rules
-from kamal_dev.pipeline.hosts.scripts import ASKED, ask, output_of
+from kamal_dev.pipeline.hosts.scripts import ASKED, ask
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.hosts.undoing import removed
 from kamal_dev.pipeline.images import registry
@@ -37,7 +37,6 @@ from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
-MEASURING = 600.0
 SHARE = "set `placement.per_host` to 2 or more; `dev backup` and `dev restore` copy data between other stacks"
 
 
@@ -82,11 +81,11 @@ def planned(project: Project, connections: HostConnections, provider: Provider, 
     if at(destination, stack) == source:
         return PlannedMove(stack, source, Plan(), surveyed, behind=behind)
     contents = next(item for item in surveyed.contents if item.host == destination)
-    inventory = _inventory(connections, source, stack)
-    facts = _facts(connections, (source, destination), stack, inventory)
-    plan = relocation(stack, source, contents, inventory, facts, rules(project.config.placement))
+    contained = inventory(connections, source, stack)
+    facts = _facts(connections, (source, destination), stack, contained)
+    plan = relocation(stack, source, contents, contained, facts, rules(project.config.placement))
     tunnel = RegistryTunnel(project, connections.output, connections.remote, is_wanted=True)
-    moving = StackMove(project, connections, stack, source, destination, inventory, facts, tunnel, _login(project))
+    moving = StackMove(project, connections, stack, source, destination, contained, facts, tunnel, _login(project))
     return PlannedMove(stack, source, plan, surveyed, moving, behind)
 
 
@@ -170,13 +169,6 @@ def _behind(surveyed: SurveyedHosts, stack: str, source: Host) -> Iterator[Host]
     for item in surveyed.contents:
         if stack in item.leaving and at(item.host, stack) != source:
             yield item.host
-
-
-def _inventory(connections: HostConnections, source: Host, stack: str) -> Inventory:
-    output = output_of(connections, source, carrying.inventory(connections.scripts, stack), timeout=MEASURING)
-    if (inventory := answers.inventory(output)) is None:
-        raise NoAnswer(source.name, "the host did not list what the stack has", hint=ASKED)
-    return inventory
 
 
 def _facts(

@@ -13,6 +13,7 @@ from kamal_dev.compose import layout
 from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.checks import lacking_capacity
+from kamal_dev.pipeline.hosts.forking import Fork
 from kamal_dev.pipeline.hosts.observe import Observations, observe
 from kamal_dev.pipeline.hosts.placing import PlacedStacks, placed
 from kamal_dev.pipeline.hosts.planning import Planner, requirements
@@ -51,7 +52,7 @@ class DeployOptions:
     failed. `on` is the host for new stacks, if hosts share them. `timeout` is the number of seconds spent on each
     host. `recreate` recreates every container. `ttl` and `idle` limit the lifetime of the stacks. `agree` asks before
     hosts are created or removed, if the terminal is interactive; `consent` asks before a limit of this machine is
-    raised.
+    raised. New stacks start with the volumes of `fork`, if there is one.
     """
 
     count: int | None = None
@@ -68,6 +69,7 @@ class DeployOptions:
     ttl: str = ""
     idle: str = ""
     skip_hooks: bool = False
+    fork: Fork | None = None
     is_interactive: bool = False
     agree: Callable[[str], bool] = lambda question: True
     consent: Callable[[str], bool] = lambda question: False
@@ -313,7 +315,8 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
     metadata = Metadata(project, run.tools, expected=main.image if main else None)
     platforms = () if options.skip_build else expected(project, scope.engine())
     needs = requirements(project, platforms, warns=run.warns_of_requirements, lock_wait=run.lock_wait)
-    workspace = Workspace(project, run.tools, run.connections)
+    fork = options.fork
+    workspace = Workspace(project, run.tools, run.connections, fork.token if fork else "")
     request = DeployRequest(
         images,
         project.config.provider.type,
@@ -324,6 +327,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         watcher=watcher_version(run.connections.scripts),
         is_shared=project.config.placement.per_host > 1,
         machines=scope.machines,
+        copied=fork.copied if fork else None,
     )
     rendered = RenderedReleases(project)
     return Planner(project, rendered, of_services, metadata, workspace, needs, request, stacks=scope.stacks)
@@ -391,6 +395,10 @@ def _questions(project: Project, plan: Plan, *, is_always: bool) -> Iterable[str
     for stack, operation in plan.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
+    for _, copy in plan.copies:
+        if copy.inside:
+            services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in copy.inside))
+            yield f"Stop {services} of {copy.source} for the copy, which ends what people run inside?"
     if is_always and not (plan.is_empty or plan.new_hosts or plan.disturbs):
         yield "Deploy this?"
 

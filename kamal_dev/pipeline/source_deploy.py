@@ -9,7 +9,8 @@ from functools import partial
 from threading import Lock, Semaphore
 
 from kamal_dev.commands.expiry import LifetimeLimits
-from kamal_dev.errors import DevError
+from kamal_dev.commands.hooks import BACKUP
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import ApplyContext, apply, failure, tell
@@ -158,12 +159,15 @@ class SourceDeploy:
         run, options, scope = self.source.run, self.source.options, self.source.scope
         # Building may start while the hosts still answer: no hook has to run first, no host has to be created, and the
         # plan is rarely confirmed. `stop` would end the builds of other sources, too.
-        is_early = scope.are_all_on and not self.hooks.has("pre-build") and not self.turns.room
+        is_early = scope.are_all_on and not (self.hooks.has("pre-build") or self.turns.room or options.fork)
         if is_early and run.project.config.deploy.confirm != "always":
             self.making.begin(push=not self.hooks.has("post-build"))
         observations = observing(run.connections, scope, is_deep=options.is_interactive)
         planner = first_planner(run, options, scope)
-        return PlannedDeploy(self, observations, planner, planner.plan(observations.soon()))
+        plan = planner.plan(observations.soon())
+        for error in (item.error for item in plan.stacks if options.fork and isinstance(item.error, UsageError)):
+            raise error
+        return PlannedDeploy(self, observations, planner, plan)
 
 
 def _initialized(run: Run, options: DeployOptions) -> Run:
@@ -266,7 +270,8 @@ class PlannedDeploy:
             planner.workspace,
             hooks.owe_setup,
             reach.setups,
-            source_waits,
+            source_waits or self.source.options.fork is not None,
+            self.source.options.fork,
         )
 
     def _applying(
@@ -275,7 +280,17 @@ class PlannedDeploy:
         run, options = self._run, self.source.options
         layers = Layers(run.local, images.config, is_local=run.project.config.registry.is_local)
         planner = final_planner(run.project, run.tools, self.planner, images, reached)
-        return ApplyContext(run.connections, planner, preparing, tunnel, layers, self._scope.login, options.keep_failed)
+        fork = options.fork and replace(options.fork, is_prepared=self._prepared)
+        login, keeps = self._scope.login, options.keep_failed
+        return ApplyContext(run.connections, planner, preparing, tunnel, layers, login, keeps, fork)
+
+    def _prepared(self) -> bool:
+        """Run the hook `backup` for the stack whose volumes are copied, and return whether there is one."""
+        hooks, fork = self.decided.hooks, self.source.options.fork
+        assert fork is not None
+        state = "no service was stopped"
+        hooks.before(BACKUP, {fork.copied.stack: fork.source}, left_behind=state)
+        return hooks.has(BACKUP)
 
     def _ensured(self, reach: SharedReach) -> Mapping[str, Host | DevError]:
         """Create and start hosts, and claim the names of new stacks on hosts that exist.

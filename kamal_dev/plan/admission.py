@@ -13,6 +13,7 @@ from kamal_dev.model import Image, Location, Release
 from kamal_dev.values import dataclass
 
 UNTOUCHED = "nothing was changed on the host"
+SPARE = 10_000_000  # bytes, as in host/parts.sh
 LEAST_FOR_IMAGES, LEAST_FOR_RELEASE = 16 << 20, 1 << 20
 ROOM = "`dev prune` removes old releases and their images; `docker system df` on the host shows disk usage"
 OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine only"
@@ -214,3 +215,10 @@ def locked(lock: Lock) -> str:
     """Return who holds a lock, and since when."""
     since = f"{lock.since[11:16]} UTC" if lock.since[10:11] == "T" else lock.since
     return f"locked by {lock.by or 'somebody'} since {since}"
+
+
+def size_of(count: int) -> str:
+    """Return a number of bytes as people write it."""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kamal_dev.commands.facts import Facts
-from kamal_dev.errors import DevError
 from kamal_dev.model import Image
-from kamal_dev.plan import admission
+from kamal_dev.plan import admission, volume_copy
 from kamal_dev.plan.change import application, change
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import (
@@ -60,10 +59,15 @@ def stack_plan(observation: Observation, candidate: Candidate, request: DeployRe
     """Return the operations for one stack."""
     if observation.error:
         return StackPlan(observation.stack, observation.address, error=observation.error)
+    copied, release = request.copied, candidate.release
     if observation.facts is None:
-        return StackPlan(observation.stack, observation.address, tuple(_on_new_host(observation, candidate, request)))
+        error = volume_copy.unmatched(copied, release) if copied else None
+        operations = () if error else tuple(_on_new_host(observation, candidate, request))
+        notes = tuple(volume_copy.notes(copied, release)) if copied else ()
+        return StackPlan(observation.stack, observation.address, operations, error=error, notes=notes)
     host = observation.host.name if observation.host else observation.stack
-    error: DevError | None = admission.refusal(host, candidate.release, observation.facts, candidate.requirements)
+    error = admission.refusal(host, release, observation.facts, candidate.requirements)
+    error = volume_copy.refusal(host, copied, release, observation.facts) or error
     if error:
         return StackPlan(observation.stack, observation.address, error=error)
     operations = tuple(_on_host(observation, observation.facts, candidate, request))
@@ -86,6 +90,7 @@ def _notes(
     candidate: Candidate,
     request: DeployRequest,
 ) -> Iterator[str]:
+    yield from volume_copy.notes(request.copied, candidate.release) if request.copied else ()
     for operation in operations:
         inside = operation.inside if isinstance(operation, ApplyRelease) else ()
         yield from (f"`{what}` runs inside `{service}` and ends with the container" for service, what in inside)
@@ -113,6 +118,7 @@ def _on_new_host(observation: Observation, candidate: Candidate, request: Deploy
     if candidate.release.workspace and request.source in ("git", "sync"):
         yield SendSource(folder=request.folder, causes=cause)
     yield from _transfer(tuple(image for _, image in candidate.release.images), request, cause)
+    yield from _copy(candidate, request)
     yield application(candidate, cause)
 
 
@@ -137,7 +143,13 @@ def _on_host(
         unbuilt = request.unbuilt
         wanted = tuple(image for name, image in release.images if name not in unbuilt and not facts.has(image))
         yield from _transfer(wanted, request, ("not on the host",))
+        yield from _copy(candidate, request)
         yield apply
+
+
+def _copy(candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
+    if request.copied:
+        yield volume_copy.copying(request.copied, candidate.release)
 
 
 def _missing_engine(facts: Facts) -> str:

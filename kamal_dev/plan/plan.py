@@ -17,6 +17,7 @@ from kamal_dev.plan.operation import (
     ReuseImage,
     StartHost,
 )
+from kamal_dev.plan.volume_copy import CopyVolumes
 from kamal_dev.values import dataclass
 
 HERE = "this machine"
@@ -120,6 +121,12 @@ class Plan:
         """The stacks whose containers may be replaced while people work in them."""
         applied = ((item.stack, item.first(ApplyRelease)) for item in self.stacks)
         return tuple((stack, operation) for stack, operation in applied if operation and operation.inside)
+
+    @property
+    def copies(self) -> tuple[tuple[str, CopyVolumes], ...]:
+        """The new stacks that get copies of volumes."""
+        copies = ((item.stack, item.first(CopyVolumes)) for item in self.stacks)
+        return tuple((stack, operation) for stack, operation in copies if operation)
 
     @property
     def blocked(self) -> tuple[StackPlan, ...]:

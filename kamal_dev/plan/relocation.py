@@ -10,12 +10,12 @@ from kamal_dev.commands.stacks import Inventory, PartSize
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Release, Version
 from kamal_dev.plan import admission
+from kamal_dev.plan.admission import SPARE, size_of
 from kamal_dev.plan.operation import Operation, TransferImages
 from kamal_dev.plan.placement import HostContents, PlacementRules, place
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.values import dataclass
 
-SPARE = 10_000_000  # bytes, as in host/parts.sh
 UNTOUCHED = "nothing was changed"
 
 
@@ -58,7 +58,7 @@ def relocation(
 
 def described(part: PartSize) -> str:
     """Return a part with its size."""
-    return f"{part.name.removeprefix('volumes/')} ({_amount(part.bytes)})"
+    return f"{part.name.removeprefix('volumes/')} ({size_of(part.bytes)})"
 
 
 def missing_images(inventory: Inventory, facts: Facts) -> tuple[str, ...]:
@@ -88,9 +88,5 @@ def _refusals(
             yield from admission.foreign_platform(name, after, image, held.platform)
     free = min(after.disk_free, after.home_free)
     if inventory.size * 1.05 + SPARE > free:
-        message = f"its data needs about {_amount(inventory.size)}, and the host has {_amount(free)} free"
+        message = f"its data needs about {size_of(inventory.size)}, and the host has {size_of(free)} free"
         yield HostError(name, message, hint=admission.ROOM, left_behind=UNTOUCHED)
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -7,6 +7,7 @@ from dataclasses import field
 
 from kamal_dev.model import Image, Release
 from kamal_dev.plan.admission import Requirements
+from kamal_dev.plan.volume_copy import CopiedStack
 from kamal_dev.values import dataclass
 
 
@@ -49,7 +50,7 @@ class DeployRequest:
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
     `over_ssh`, to the hosts themselves; `recreate` recreates every container. `watcher` is the version of the
     watcher that hosts get, empty for none. `is_shared`: a host has several stacks. `machines` are the shared hosts
-    that have to be created, by the stacks that get them.
+    that have to be created, by the stacks that get them. `copied` is the stack whose volumes new stacks start with.
     """
 
     images: tuple[PlannedImage, ...] = ()
@@ -62,6 +63,7 @@ class DeployRequest:
     watcher: str = ""
     is_shared: bool = False
     machines: Mapping[str, str] = field(default_factory=dict)
+    copied: CopiedStack | None = None
 
     def creates_host_of(self, stack: str) -> bool:
         """Return whether a stack without a host is the first one that gets its new host."""

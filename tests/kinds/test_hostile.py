@@ -313,7 +313,7 @@ while True:
 
 
 # What runs confined is watched from outside; the others have their stdin from `dev`, and end with it.
-CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh", "swap.sh"}
+CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh", "swap.sh", "copy.sh"}
 FED = {"environment.sh", "load.sh", "save.sh"}
 
 

@@ -24,6 +24,7 @@ from kamal_dev.errors import (
 from kamal_dev.model import Host, Step
 from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
+from kamal_dev.pipeline.hosts.forking import Fork
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
 from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, bootstrap, observed_again
@@ -33,6 +34,7 @@ from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.plan.operation import ApplyRelease, Bootstrap, SendSource, TransferImages
+from kamal_dev.plan.plan import StackPlan
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
@@ -41,7 +43,10 @@ SPARE = 1800.0  # seconds for pulling and a rollback, on top of the timeouts of 
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """Hold what all hosts of one deploy share; `planner` knows the built images and their digests."""
+    """Hold what all hosts of one deploy share; `planner` knows the built images and their digests.
+
+    New stacks start with the volumes of `fork`, if there is one.
+    """
 
     connections: HostConnections
     planner: Planner
@@ -50,6 +55,7 @@ class ApplyContext:
     layers: Layers
     login: host.Login | None = None
     keep_failed: bool = False
+    fork: Fork | None = None
 
 
 def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
@@ -74,7 +80,40 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
 
 
 def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
+    if context.fork:
+        context, prepared = _forked(context, context.fork, prepared)
     target, facts = prepared.host, prepared.facts
+    prepared, plan, made = _supplied(context, prepared)
+    if plan.first(ApplyRelease) is None:
+        if operation := plan.first(Bootstrap):
+            bootstrap(context.preparing, prepared.observation, operation)
+        return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
+    result = _change(context, prepared, made, brings_watcher=plan.brings_watcher)
+    return outcome(target, prepared.stack, str(made.release.version), result, done="deployed")
+
+
+def _forked(context: ApplyContext, fork: Fork, prepared: PreparedHost) -> tuple[ApplyContext, PreparedHost]:
+    """Create the containers of a new stack, and copy volumes to it; return what is needed to start it. Raises DevError.
+
+    If that fails, nothing of the stack is left.
+    """
+    connections, target, stack = context.connections, prepared.host, prepared.stack
+    with fork.work(connections) as add_work, fork.expected(connections, target, stack):
+        prepared, plan, made = _supplied(context, prepared)
+        add_work(target, stack, context.preparing.workspace.folder)
+        created = _change(context, prepared, made, brings_watcher=plan.brings_watcher, arrival=fork.token)
+        if not created:
+            raise _error(target.name, created)
+        fork.fill(connections, target, made.release)
+    # Its volumes are complete, so that it is deployed like any other stack.
+    request = replace(context.planner.request, copied=None)
+    planner = replace(context.planner, request=request)
+    return replace(context, planner=planner, fork=None), observed_again(context.preparing, prepared)
+
+
+def _supplied(context: ApplyContext, prepared: PreparedHost) -> tuple[PreparedHost, StackPlan, StackRelease]:
+    """Send the source and the images that the plan says, and return the plan. Raises its error."""
+    target = prepared.host
     plan, made = context.planner.stack(prepared.observation, source=prepared.source)
     if plan.error:
         raise plan.error
@@ -82,21 +121,19 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
         context.connections.output.warn_once(f"{target.name}: {warning}")
     if plan.first(SendSource):
         workspace = context.preparing.workspace
-        outcome = workspace.send(target, prepared.stack, facts)
-        prepared = prepared.sent(workspace.folder, outcome)
-        plan, made = context.planner.stack(prepared.observation, source=outcome)
-    if plan.first(ApplyRelease) is None:
-        if operation := plan.first(Bootstrap):
-            bootstrap(context.preparing, prepared.observation, operation)
-        return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
-    if sending := plan.first(TransferImages):
+        sent = workspace.send(target, prepared.stack, prepared.facts)
+        prepared = prepared.sent(workspace.folder, sent)
+        plan, made = context.planner.stack(prepared.observation, source=sent)
+    if plan.first(ApplyRelease) and (sending := plan.first(TransferImages)):
         shell = context.connections.remote(target)
         context.preparing.transfer.send_to(target, shell, host.load(context.connections.scripts), sending.images)
-    return _change(context, prepared, made, brings_watcher=plan.brings_watcher)
+    return prepared, plan, made
 
 
-def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease, *, brings_watcher: bool) -> StackResult:
-    """Apply a release on a host whose workspace has its source."""
+def _change(
+    context: ApplyContext, prepared: PreparedHost, made: StackRelease, *, brings_watcher: bool, arrival: str = ""
+) -> events.ScriptResult:
+    """Apply a release on a host whose workspace has its source; with `arrival`, only create its containers."""
     connections, target, facts = context.connections, prepared.host, prepared.facts
     is_pulling = not context.planner.request.over_ssh
     images = dict.fromkeys(image for _, image in made.release.images)
@@ -112,6 +149,7 @@ def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease, *
         login=context.login,
         keep_failed=context.keep_failed,
         brings_watcher=brings_watcher,
+        arrival=arrival,
     )
 
     def change() -> events.ScriptResult:
@@ -120,8 +158,7 @@ def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease, *
         return follow(connections, target, step, timeout=deadline(project), services=services)
 
     lent = (lambda: context.tunnel.lent(target, change)) if lacking else change
-    stack, version = made.release.stack, str(made.release.version)
-    return outcome(target, stack, version, in_turn(connections, target, stack, lent), done="deployed")
+    return in_turn(connections, target, made.release.stack, lent)
 
 
 def apply_step(
@@ -134,6 +171,7 @@ def apply_step(
     login: host.Login | None = None,
     keep_failed: bool = False,
     brings_watcher: bool = False,
+    arrival: str = "",
 ) -> Callable[[str], Step]:
     """Return the step that applies a release; the host pulls the images in `pull`, whose layers are `layers`."""
     config, release, configuration = planner.project.config, made.release, made.devcontainer
@@ -158,6 +196,7 @@ def apply_step(
         parts=made.candidate.parts,
         keeping=host.Keeping(config.retain, restore, keep_failed, planner.request.recreate),
         brings_watcher=brings_watcher,
+        arrival=arrival,
     )
 
 

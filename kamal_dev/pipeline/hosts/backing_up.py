@@ -10,25 +10,29 @@ from typing import BinaryIO, Generic, TypeVar
 from kamal_dev.commands import answers, backup, events, payload, workspace
 from kamal_dev.commands.backup import BackupManifest
 from kamal_dev.commands.operate import StartLimits
+from kamal_dev.commands.stacks import PartSize
 from kamal_dev.errors import DevError, HostError, LifecycleFailed, ServiceFailed
 from kamal_dev.model import Container, Host, Result, Step
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask, follow, within
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.project import Project, backup_file
+from kamal_dev.project import Project, backup_file, backup_stream
 from kamal_dev.shell import Receiver
 from kamal_dev.shell.fanout import Background
 
 ASKING = 60.0
 LONGEST = 6 * 3600.0  # seconds, as scripts on hosts have it
 SHOWN_EVERY = 1 << 24  # bytes
-SUBJECT = "the backup"
+SUBJECT, DATA = "the backup", "the data"
 Value = TypeVar("Value")
 
 
 class Packing(Generic[Value]):
-    """Receive what a stack packs while the script that packs it is followed; `keep` reads the compressed tar."""
+    """Receive what a stack packs while the script that packs it is followed; `keep` reads the compressed tar.
+
+    `copy` is the new stack that it is packed for.
+    """
 
     def __init__(
         self,
@@ -37,9 +41,10 @@ class Packing(Generic[Value]):
         target: Host,
         stack: str,
         keep: Callable[[BinaryIO], Value],
+        copy: str = "",
     ) -> None:
         self._project, self._connections, self._target = project, connections, target
-        self._stack, self._keep = stack, keep
+        self._stack, self._keep, self._copy = stack, keep, copy
         self._keeping: Background[Value] | None = None
         self._is_complete = False
         self.started: tuple[Container, ...] = ()
@@ -60,7 +65,7 @@ class Packing(Generic[Value]):
             if self._keeping is None:
                 self._keeping = Background(lambda: self._receive(token), name="backup")
             packing = (connections.scripts, token, self._stack, parts, limits)
-            return backup.pack(*packing, how=how, performer=connections.performer)
+            return backup.pack(*packing, how=how, copy=self._copy, performer=connections.performer)
 
         def change() -> events.ScriptResult:
             if self._keeping is not None:
@@ -76,7 +81,7 @@ class Packing(Generic[Value]):
 
         An error of this machine, such as a full disk, is why the host could not go on.
         """
-        error = failure(self._target, outcome, "back it up")
+        error = failure(self._target, outcome, "copy its data" if self._copy else "back it up")
         if self._keeping is None or outcome.state in ("kept", "") or outcome.phase == "lock":
             raise error or HostError(self._target.name, "the host sent no backup")
         try:
@@ -153,12 +158,32 @@ def stage(connections: HostConnections, target: Host, path: Path, about: BackupM
         raise HostError(target.name, f"could not restore it: {outcome.reason}", left_behind="nothing was changed")
 
 
-def fed(
-    connections: HostConnections, target: Host, step: Step, scripts: Iterable[str], chunks: Iterable[bytes]
+def unpacked(
+    connections: HostConnections, target: Host, stack: str, parts: tuple[PartSize, ...], token: str, stream: BinaryIO
 ) -> events.ScriptResult:
-    """Run a script that reads a large file, and return how it ended; `chunks` are that file."""
+    """Unpack what another host packs into the volumes and the workspace of a stack that arrives with this token."""
+    names, size = tuple(part.name for part in parts), sum(part.bytes for part in parts)
+    step = workspace.stage(connections.scripts, stack, size, names)
+    progress = shown(connections, target, "transferring", None, DATA)
+    chunks = backup_stream.counted(backup_stream.checked(stream), progress)
+    return fed(connections, target, step, workspace.STAGED, chunks, arrival=token)
+
+
+def fed(
+    connections: HostConnections,
+    target: Host,
+    step: Step,
+    scripts: Iterable[str],
+    chunks: Iterable[bytes],
+    *,
+    arrival: str = "",
+) -> events.ScriptResult:
+    """Run a script that reads a large file, and return how it ended; `chunks` are that file.
+
+    `arrival` is the token of the move or the copy that it is part of.
+    """
     frames = ((len(chunk), (chunk,)) for chunk in chunks)
-    files = payload.performed(connections.performer)
+    files = payload.about({"performer": connections.performer} | payload.arriving(arrival))
     feed = workspace.stream(connections.scripts, scripts, files, [lambda: frames])
     printer = EventPrinter(connections.output, target)
     limit = within(connections, target, LONGEST)

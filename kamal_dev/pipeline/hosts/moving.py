@@ -11,12 +11,12 @@ from kamal_dev.commands import answers, backup, carrying, events, host, workspac
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.stacks import Inventory
 from kamal_dev.commands.survey import allot, allotted
-from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed
+from kamal_dev.errors import DevError, HostError, HostTimeout, NoAnswer, PullFailed, UsageError
 from kamal_dev.model import Host, Step
-from kamal_dev.pipeline.hosts.backing_up import Packing, fed, received, shown
+from kamal_dev.pipeline.hosts.backing_up import Packing, fed, received, shown, unpacked
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.operating import operated
-from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask, follow, output_of
+from kamal_dev.pipeline.hosts.scripts import ASKED, EventPrinter, ask, follow, output_of
 from kamal_dev.pipeline.hosts.undoing import back, discard_arriving, removed
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -27,7 +27,7 @@ from kamal_dev.plan.relocation import missing_images
 from kamal_dev.project import Project, backup_stream
 from kamal_dev.values import dataclass
 
-ASKING, PULLING, SPARE = 300.0, 3600.0, 300.0  # seconds
+ASKING, MEASURING, PULLING, SPARE = 300.0, 600.0, 3600.0, 300.0  # seconds
 DATA = "take the data"
 
 
@@ -166,12 +166,8 @@ class StackMove:
 
     def _unpacked(self, stream: BinaryIO) -> events.ScriptResult:
         """Unpack the volumes and the workspace on the new host while they are read on the old one."""
-        connections, parts = self.connections, self.inventory.parts
-        names = tuple(part.name for part in parts)
-        step = workspace.stage(connections.scripts, self.stack, self.inventory.size, names)
-        progress = shown(connections, self.destination, "transferring", None, "the data")
-        chunks = backup_stream.counted(backup_stream.checked(stream), progress)
-        outcome = fed(connections, self.destination, step, workspace.STAGED, chunks)
+        parts = self.inventory.parts
+        outcome = unpacked(self.connections, self.destination, self.stack, parts, self.token, stream)
         self._require(outcome, DATA)
         return outcome
 
@@ -227,6 +223,18 @@ class StackMove:
             return BEHIND
         result = operated(self.project, self.connections, self.stack, self.source, "start", self.inventory.running)
         return f"the stack is on the old host, where {result.error.message}" if result.error else BEHIND
+
+
+def inventory(connections: HostConnections, source: Host, stack: str) -> Inventory:
+    """Ask what a stack has. Raises UsageError for a stack without a release, NoAnswer."""
+    step = carrying.inventory(connections.scripts, stack)
+    output = ask(connections, source, step, timeout=MEASURING).output
+    outcome = answers.outcome(output)
+    if outcome.state == "missing":
+        raise UsageError(f"{stack}: {outcome.reason}", hint=f"`dev status {stack}` shows it")
+    if not outcome or (listed := answers.inventory(output)) is None:
+        raise NoAnswer(source.name, outcome.reason or "the host did not list what the stack has", hint=ASKED)
+    return listed
 
 
 BEHIND = "the stack is on the old host as before"

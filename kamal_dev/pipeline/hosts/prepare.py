@@ -14,6 +14,7 @@ from kamal_dev.commands.payload import Scripts
 from kamal_dev.commands.survey import allot, allotted
 from kamal_dev.errors import BootstrapFailed
 from kamal_dev.model import Host, Release, Step
+from kamal_dev.pipeline.hosts.forking import Fork
 from kamal_dev.pipeline.hosts.lock_wait import await_turn
 from kamal_dev.pipeline.hosts.observe import look, question
 from kamal_dev.pipeline.hosts.planning import Planner
@@ -26,6 +27,7 @@ from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import POOLS, Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
+from kamal_dev.plan.volume_copy import COPY
 from kamal_dev.shell import Connecting
 from kamal_dev.shell.fanout import Background, once
 from kamal_dev.values import dataclass
@@ -102,7 +104,8 @@ class PrepareContext:
     """Hold what all hosts of one deploy are prepared with.
 
     With `source_waits`, the source is sent together with the release. `on_bootstrap` is called with each stack whose
-    host gets Docker; `setups` are shared by all stacks, of which several may be on one machine.
+    host gets Docker; `setups` are shared by all stacks, of which several may be on one machine. New stacks start with
+    the volumes of `fork`, if there is one.
     """
 
     connections: HostConnections
@@ -112,6 +115,7 @@ class PrepareContext:
     on_bootstrap: Callable[[str], None]
     setups: MachineSetups
     source_waits: bool = False
+    fork: Fork | None = None
 
 
 def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
@@ -126,6 +130,9 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         if operation.installs_engine:
             context.on_bootstrap(observation.stack)
         plan, observation = _with_docker(context, observation, operation)
+    if context.fork and observation.facts and observation.facts.underway == COPY:
+        context.fork.start_over(connections, target, observation.stack)
+        plan, observation = _current(context, _again(context, observation))
     plan, observation = _with_ports(context, plan, observation)
     wanted = plan.first(PullImages)
     # Sending the source and pulling images take long and do not depend on each other.

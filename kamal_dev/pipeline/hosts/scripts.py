@@ -207,7 +207,8 @@ class EventPrinter:
                 "pulling", self._arrived, None, "images", self._target, subject=event.image, service=service
             )
         elif isinstance(event, events.Arrived):
-            output.progress("pulling", event.current, event.total, "bytes", self._target)
+            phase: Phase = "copying" if self._phase == "copying" else "pulling"
+            output.progress(phase, event.current, event.total, "bytes", self._target)
         elif isinstance(event, events.Replace):
             output.info(replacing(event), self._target, phase="starting", service=event.service)
             if event.inside:
@@ -246,6 +247,7 @@ AFTER_FAILURE = ("stop", "restore", "revert")
 PHASES: dict[str, Phase] = {
     "upload": "uploading",
     "pull": "pulling",
+    "create": "creating",
     "up": "starting",
     "observe": "observing",
     "stop": "stopping",
@@ -253,12 +255,13 @@ PHASES: dict[str, Phase] = {
     "scale": "scaling",
     "restore": "rolling_back",
     "backup": "backing_up",
+    "copy": "copying",
     "replace": "restoring",
     "revert": "restoring",
 }
 
 
-SUBJECTS = {"revert": "the old data"}
+SUBJECTS = {"revert": "the old data", "copy": "volumes"}
 
 
 _MOUNTS = ("volumes", "configs", "secrets", "tmpfs", "volumes_from")

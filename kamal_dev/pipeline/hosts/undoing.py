@@ -56,9 +56,13 @@ def back(connections: HostConnections, source: Host, stack: str) -> None:
         raise HostError(source.name, message, hint=f"`dev start {stack}`")
 
 
-def discard_arriving(connections: HostConnections, destination: Host, stack: str) -> bool:
-    """Remove what a move has not completed there; return whether the stack has arrived. Raises HostError."""
-    step = host.remove(connections.scripts, stack, move=host.ARRIVING, performer=connections.performer)
+def discard_arriving(connections: HostConnections, destination: Host, stack: str, token: str = "") -> bool:
+    """Remove what a move or a copy has not completed there; return whether the stack is complete. Raises HostError.
+
+    With a `token`, nothing of another copy is removed.
+    """
+    by = connections.performer
+    step = host.remove(connections.scripts, stack, move=host.ARRIVING, arrival=token, performer=by)
     return _removed(connections, destination, stack, step).state == HERE
 
 

@@ -14,7 +14,7 @@ from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.errors import DevError, HostError
-from kamal_dev.model import Host, Result, Step
+from kamal_dev.model import File, Host, Result, Step
 from kamal_dev.pipeline.hosts.clone import Clone, Known
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.rendering import render_release
@@ -32,9 +32,13 @@ SENDING = 7200.0
 
 
 class Workspace:
-    """Bring the source to hosts; it is read and packed once for all of them, for the first host that needs it."""
+    """Bring the source to hosts; it is read and packed once for all of them, for the first host that needs it.
 
-    def __init__(self, project: Project, tools: LocalTools, connections: HostConnections) -> None:
+    `arrival` is the token of the copy that the new stacks wait for, if there is one.
+    """
+
+    def __init__(self, project: Project, tools: LocalTools, connections: HostConnections, arrival: str = "") -> None:
+        self._arrival = arrival
         self._project = project
         self._tools = tools
         self._connections = connections
@@ -50,6 +54,10 @@ class Workspace:
     def clone(self) -> Clone:
         """The settings of a clone on a host."""
         return Clone(self._project, self._tools, self._project.withheld)
+
+    @property
+    def _about(self) -> tuple[File, ...]:
+        return payload.about({"performer": self._connections.performer} | payload.arriving(self._arrival))
 
     def was_sent(self, record: Record | None, *, is_quick: bool = False) -> bool:
         """Return whether a host's record is of exactly this source; with `is_quick`, without reading the repository."""
@@ -101,7 +109,7 @@ class Workspace:
         def send(known: tuple[Known, ...]) -> events.ScriptResult:
             packed = self.clone.packed(known)
             files, packs = (
-                (*payload.performed(connections.performer), *packed.files),
+                (*self._about, *packed.files),
                 [pack.frames for pack in packed.packs],
             )
 
@@ -147,9 +155,7 @@ class Workspace:
 
         def attempt() -> Result:
             path = self._pack()
-            feed = commands.stream(
-                connections.scripts, commands.SEEDED, payload.performed(connections.performer), [partial(_whole, path)]
-            )
+            feed = commands.stream(connections.scripts, commands.SEEDED, self._about, [partial(_whole, path)])
             return connections.remote(target).run(step, feed=feed, timeout=within(connections, target, SENDING))
 
         started = time.monotonic()
