@@ -24,6 +24,7 @@ from kamal_dev.pipeline.plan import (
     find_hosts,
     observing,
     planner_of,
+    require_room,
     seen_images,
 )
 from kamal_dev.pipeline.run.asking import error_of
@@ -75,8 +76,7 @@ class DryRun:
 def dry_run(every: Iterable[tuple[Run, DeployOptions]]) -> DryRun:
     """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
     sources = find_hosts([SourceScope.of(*item) for item in every], is_deep=False)
-    provider = sources[0].run.provider
-    provider.make_room(len({name for item in sources for name in item.scope.new_hosts}), lambda question: False)
+    require_room(sources)
     runs = [_of_source(item) for item in sources]
     here = dict.fromkeys(line for item in runs for line in item.here)
     on_hosts = (line for item in runs for line in item.on_hosts)

@@ -177,7 +177,9 @@ def plan(every: Iterable[tuple[Run, DeployOptions]]) -> ReleasePlan:
     Runs no hook and no command of the project (such as `initializeCommand`), logs in to no registry, and takes no
     lock.
     """
-    plans = [_planned(item) for item in find_hosts([SourceScope.of(*item) for item in every], is_deep=True)]
+    sources = find_hosts([SourceScope.of(*item) for item in every], is_deep=True)
+    require_room(sources)
+    plans = [_planned(item) for item in sources]
     versions = ", ".join(dict.fromkeys(item.version for item in plans))
     diffs = {stack: text for item in plans for stack, text in item.diffs.items()}
     return ReleasePlan(joined(item.plan for item in plans), versions, diffs)
@@ -263,6 +265,12 @@ def find_hosts(sources: Sequence[SourceScope], *, is_deep: bool) -> list[SourceS
         creatable=first.provider.creatable() if may_create else (),
     )
     return [item.on(stacks, tuple(releases)) for item in sources]
+
+
+def require_room(sources: Sequence[SourceScope]) -> None:
+    """Refuse hosts that this machine could not boot; a deploy may ask to raise its limits. Raises ProviderError."""
+    creating = {name for item in sources for name in item.scope.new_hosts}
+    sources[0].run.provider.make_room(len(creating), lambda question: False)
 
 
 def _warn_of_others(run: Run, options: DeployOptions, names: tuple[str, ...], stacks: Mapping[str, Host]) -> None:

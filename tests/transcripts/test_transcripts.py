@@ -9,15 +9,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kamal_dev.commands.hooks import FOLDER, NAMES
-from kamal_dev.errors import DevError
-from kamal_dev.model import Secret
+from kamal_dev.errors import DevError, ProviderError
+from kamal_dev.model import Result, Secret, Step
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import deploy
@@ -25,7 +26,7 @@ from kamal_dev.pipeline.dry_run import dry_run
 from kamal_dev.pipeline.images.building import build_all
 from kamal_dev.pipeline.images.pushing import push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
-from kamal_dev.pipeline.plan import DeployOptions
+from kamal_dev.pipeline.plan import DeployOptions, plan
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, RecordedRun, load, normal, transcript
@@ -310,6 +311,29 @@ def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Pa
     verbs = {step.argv[1] for step in machine.steps}
     assert verbs <= {"version", "image", "buildx", "ps", "info"}
     assert not [step for step in machine.steps if step.argv[1:3] == ("buildx", "build")]
+
+
+class MachineOfItsHosts(Machine):
+    """The same, with an engine that says what the machine has."""
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        return Result(step, 0, f"2 2 {4 << 30} /") if step.argv[1] == "info" else super().answer(step)
+
+
+@pytest.mark.parametrize("show", [plan, dry_run])
+def test_hosts_for_which_this_machine_is_too_small_are_not_planned(
+    show: Callable[[Any], object], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kamal_dev.providers.machine.LEAST_MEMORY", 1 << 59)
+    settings = SETTINGS.replace("{type: static, hosts: [root@10.0.0.1, root@10.0.0.2]}", "{type: docker}")
+    (root / "config/dev.yml").write_text(settings)
+    try:
+        run = Run(load(root, ENVIRONMENT), MachineOfItsHosts(), Output(lambda event: None))
+        with pytest.raises(ProviderError, match=r"of memory left, and 2 hosts need"):
+            show([(run, DeployOptions())])
+    finally:
+        (root / "config/dev.yml").write_text(SETTINGS)
 
 
 def compare(name: str, text: str) -> None:
