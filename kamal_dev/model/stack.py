@@ -50,7 +50,8 @@ class Host:
 
     `user` and `port` empty or 0: taken from `~/.ssh/config`, else the SSH defaults. `host_key` is the public key line
     that the provider vouches for (`ssh-ed25519 AAAA…`), empty if it does not know it. `peer_address` is the one by
-    which other hosts reach it, empty if that is `address`.
+    which other hosts reach it, empty if that is `address`. `shared` is its own name if it has the name of a stack here,
+    because stacks share it.
     """
 
     name: str
@@ -61,6 +62,12 @@ class Host:
     proxy_jump: str = ""
     host_key: str = ""
     peer_address: str = field(default="", compare=False)
+    shared: str = field(default="", compare=False)
+
+    @property
+    def own_name(self) -> str:
+        """The name of the machine, whichever stack it is named after here."""
+        return self.shared or self.name
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def lines(stacks: Iterable[StackStatus]) -> tuple[tuple[str, ...], list[tuple[st
     stacks = tuple(stacks)
     columns: dict[str, list[str]] = {
         "STACK": [stack.name for stack in stacks],
-        "HOST": [stack.host.name for stack in stacks],
+        "HOST": [stack.host.own_name for stack in stacks],
         "ADDRESS": [stack.address for stack in stacks],
         "REF": [_ref(stack) for stack in stacks] if any(stack.ref for stack in stacks) else [],
         "VERSION": [short(stack.version) or "-" for stack in stacks],

@@ -111,7 +111,7 @@ class StackStatus:
         last = self.last
         return {
             "stack": self.name,
-            "host": self.host.name,
+            "host": self.host.own_name,
             "address": self.host.address,
             "user": self.host.user,
             "port": self.host.port or 22,

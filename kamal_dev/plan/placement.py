@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from kamal_dev.errors import DevError, NoAnswer, ProviderError
 from kamal_dev.model import Host
@@ -169,7 +169,7 @@ def located(contents: Iterable[HostContents]) -> dict[str, Host]:
 
 def at(host: Host, stack: str) -> Host:
     """Return a host under the name of a stack on it."""
-    return Host(stack, host.address, host.user, host.port, host.keys, host.proxy_jump, host.host_key, host.peer_address)
+    return replace(host, name=stack, shared=host.own_name)
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
