@@ -19,13 +19,7 @@ from kamal_dev.shell.local import Local
 from tests.gitserver import served
 from tests.workspace.lab import git, write
 
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    (tmp_path / "gitconfig").write_text('[protocol "file"]\n\tallow = always\n')
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+pytestmark = pytest.mark.usefixtures("own_settings")
 
 
 @pytest.fixture
