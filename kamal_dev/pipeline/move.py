@@ -38,6 +38,7 @@ from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
 SHARE = "set `placement.per_host` to 2 or more; `dev backup` and `dev restore` copy data between other stacks"
+DRAIN = "`docker node update --availability drain NODE` on a manager moves its services to other nodes"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def planned(project: Project, connections: HostConnections, provider: Provider, 
     Raises UsageError for a stack or a host that does not exist, and the error of the plan.
     """
     if project.engine.is_swarm:
-        raise UsageError("`dev move` does not work with `engine: swarm-stack`")
+        raise UsageError("`dev move` does not work with `engine: swarm-stack`", hint=DRAIN)
     machines, listed = provider.machines(), provider.inventory()
     if not machines:
         raise UsageError("`dev move` needs hosts that share stacks", hint=SHARE)
