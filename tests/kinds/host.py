@@ -25,7 +25,7 @@ printf 'Welcome! '
 echo hello
 echo 'mesg: ttyname failed' >&2
 printf '{"type":"result","ok":true,"phase":"status"} '
-(sleep 3; echo later) &
+(sleep 12; echo later) &
 trap 'echo bye' EXIT
 """
 USERS = {
