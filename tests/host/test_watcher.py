@@ -130,6 +130,14 @@ class Watched:
             start_new_session=True,
         )
 
+    def save_baseline(self) -> None:
+        """Do what ends each change of the stack."""
+        sources = "\n".join(f'. "$here/{name}.sh"' for name in ("lib", "stack", "observe"))
+        script = f"here={self.folder}\n{sources}\nuse_stack {STACK} && look_at_stack && save_baseline\n"
+        environment = {"PATH": f"{self.programs}:{os.environ['PATH']}", "HOME": str(self.home)}
+        environment["DOCKER_HOST"] = "unix:///nowhere"
+        subprocess.run([*self.shell, "-c", script], env=environment, check=True)
+
     def end(self) -> None:
         """End it as systemd does: all processes at once."""
         if self.process:
@@ -250,6 +258,22 @@ def test_an_engine_that_restarts_is_followed_by_the_start_of_what_it_stopped(wat
         assert watched.running == ["worker"]
     assert watched.calls("start") == ["start -- worker"] * 2
     assert not (watched.stack / "alerts.log").exists()
+
+
+def test_what_is_stopped_after_a_change_is_not_started_because_of_an_outage_before_it(watched: Watched) -> None:
+    """The first deploy installs the watcher, which notes the boot of the host as an outage while it waits for it."""
+    watched.container("worker")
+    with watched.locked():
+        watched.start()
+        wait_for("the outage is noted", (watched.folder / "outage" / STACK).exists)
+        watched.save_baseline()
+        assert watched.running == ["worker"]
+        watched.container("worker", "exited", code=137)
+    (watched.stack / "lock/owner").unlink()
+    (watched.stack / "lock").rmdir()
+    watched.happens("worker kill ", "worker die 137")
+    wait_for("the watcher has looked", lambda: watched.running == [])
+    assert watched.calls("start") == []
 
 
 def test_a_watcher_that_ends_during_an_outage_leaves_it_to_the_next(watched: Watched) -> None:
