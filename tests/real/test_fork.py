@@ -97,6 +97,7 @@ def forking(lab: Lab, hosts: tuple[Host, ...]) -> Iterator[Forking]:
     path = repository.root / "config/dev.yml"
     path.write_text(path.read_text().replace("vms: {count: 2}\n", "vms: {count: 1}\n"))
     repository.commit()
+    git(repository.root, "branch", "feature/x")
     made = Forking(repository, hosts[:2])
     repository.dev("deploy", made.source, "--on", made.address(hosts[0]), "--skip-push", "--yes")
     made.sh(
@@ -108,8 +109,7 @@ def forking(lab: Lab, hosts: tuple[Host, ...]) -> Iterator[Forking]:
 
 
 def test_a_stack_of_another_branch_starts_with_volumes_and_work_of_a_stack_on_the_same_host(forking: Forking) -> None:
-    root, (host, _) = forking.repository.root, forking.hosts
-    git(root, "branch", "--force", "feature/x")
+    host, _ = forking.hosts
     words = ("--ref", "feature/x", "--with-work")
     plan = forking.repository.dev("plan", "x", "--from", forking.source, *words[:2]).stdout
     assert f"copy volumes cache, rows of {forking.source} (" in plan
