@@ -26,7 +26,7 @@ class Box(Home):
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     made = make(tmp_path, monkeypatch)
     made.home = Box(made.home.path)
     label = f"kamal-dev.test={PREFIX}"
@@ -35,17 +35,17 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     docker("rm", "--force", Box.name)
 
 
-def test_git_is_installed_where_it_is_missing(lab: Lab) -> None:
-    assert lab.bring() == "new"
+def test_git_is_installed_where_it_is_missing(box: Lab) -> None:
+    assert box.bring() == "new"
     shown = docker(
         "exec", Box.name, "sh", "-c", "cd ~/.kamal-dev/blog-1/workspace/blog && git log --format=%s && cat a.txt"
     )
     assert shown == "Change\none\n"
 
 
-def test_a_host_that_cannot_have_git_says_what_to_do(lab: Lab) -> None:
+def test_a_host_that_cannot_have_git_says_what_to_do(box: Lab) -> None:
     docker("exec", Box.name, "mv", "/usr/bin/apt-get", "/usr/bin/apt-get.away")
     with pytest.raises(HostError, match="git is required, but could not be installed: there is no apt-get") as raised:
-        lab.bring()
+        box.bring()
     assert "workspace.source: sync" in raised.value.hint
     assert docker("exec", Box.name, "sh", "-c", "ls -A ~/.kamal-dev").split() == []
