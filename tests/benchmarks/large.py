@@ -59,7 +59,7 @@ def _many(lab: Lab, host: Host) -> Row:
     _dev(repository)
     changed = repository.root / "source/1/1/1.txt"
     target = f"{repository.service}-by-hand"
-    _shell(_copy(host, repository, "git ls-files -z", target), repository)
+    shell(_copy(host, repository, "git ls-files -z", target), repository)
     by_hand = _copy(host, repository, "git diff --name-only -z HEAD", target)
 
     def change(run: Callable[[], tuple[Time, float]]) -> tuple[Time, float]:
@@ -67,8 +67,8 @@ def _many(lab: Lab, host: Host) -> Row:
         return run()
 
     dev, memory = _several(lambda: change(lambda: _dev(repository)), ROUNDS)
-    hand, _ = _several(lambda: change(lambda: _shell(by_hand, repository)), ROUNDS)
-    asked, _ = _several(lambda: _shell("git status --short", repository), ROUNDS)
+    hand, _ = _several(lambda: change(lambda: shell(by_hand, repository)), ROUNDS)
+    asked, _ = _several(lambda: shell("git status --short", repository), ROUNDS)
     print(f"`git status` of {FOLDERS * FILES} files: {middle(asked):.2f}s", file=sys.stderr)
     return Bounded("one line of many", dev, hand, most=MOST_SECONDS, memory=memory)
 
@@ -85,7 +85,7 @@ def _much(lab: Lab, host: Host) -> Row:
     stack, target = repository.stack(), f"{repository.service}-by-hand"
     host.run(f"cd ~/.kamal-dev/{stack} && rm -rf source workspace", timeout=120)
     shutil.rmtree(repository.root / ".kamal/local/source.git", ignore_errors=True)
-    hand = _shell(_copy(host, repository, "git ls-files -z", target), repository)[0]
+    hand = shell(_copy(host, repository, "git ls-files -z", target), repository)[0]
     dev, memory = _dev(repository)
     return Bounded("first 1.2 GB", (dev,), (hand,), 2.0, memory=memory)
 
@@ -97,22 +97,27 @@ def _several(run: Callable[[], tuple[Time, float]], rounds: int) -> tuple[tuple[
 
 def _copy(host: Host, repository: Repository, listing: str, target: str) -> str:
     """Return the command that one would type to copy files to a folder of the host."""
-    ssh = (
+    remote = f"{ssh(host, repository)} 'mkdir -p {target} && tar -x -C {target}'"
+    return f"{listing} | tar -c --null --files-from - | {remote}"
+
+
+def ssh(host: Host, repository: Repository) -> str:
+    """Return how one would log in to the host."""
+    return (
         f"ssh -i {host.key} -p {host.port} -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR "
         f"-o UserKnownHostsFile={repository.temporary.parent}/known_hosts_by_hand root@127.0.0.1"
     )
-    return f"{listing} | tar -c --null --files-from - | {ssh} 'mkdir -p {target} && tar -x -C {target}'"
 
 
 def _dev(repository: Repository) -> tuple[Time, float]:
-    return _timed((DEV, "sync"), repository)
+    return timed((DEV, "sync"), repository)
 
 
-def _shell(command: str, repository: Repository) -> tuple[Time, float]:
-    return _timed(("sh", "-c", command), repository)
+def shell(command: str, repository: Repository) -> tuple[Time, float]:
+    return timed(("sh", "-c", command), repository)
 
 
-def _timed(argv: tuple[str, ...], repository: Repository) -> tuple[Time, float]:
+def timed(argv: tuple[str, ...], repository: Repository) -> tuple[Time, float]:
     """Run a command that must succeed; returns its times, and the most megabytes that it or a child of it held."""
     started = time.monotonic()
     process = subprocess.Popen(argv, cwd=repository.root, env=repository.variables(), stdout=subprocess.DEVNULL)
