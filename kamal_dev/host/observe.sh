@@ -302,7 +302,7 @@ END
 # save_baseline: record restart counts and mounts of the containers, to compare with in judge_stack later, and which run.
 save_baseline() {
   record_running
-  # Whoever stops a service after this change does not want the watcher to start it again, whatever was down before.
+  # A service that is stopped after this change must not be started by the watcher, whatever had been down before.
   discard "$base/.watcher/outage/$stack"
   while IFS='|' read -r id _ _ _ _ restarts _; do
     [ -z "$id" ] || echo "restarts $id $restarts"
