@@ -3,7 +3,8 @@
 #
 # The tar has parts/N/: path, tip, sent, bundle, for each clone with commits or changes of its own; the bundle names the
 # commits `refs/heads/pulled`, after those that were sent, or from their beginning (`whole`). Changes that are not
-# committed become one commit. With `changes`, a patch is printed instead: what differs from the last commit. Changes nothing in the workspace. If it fails, stdout has one event: `result`.
+# committed become one commit. With `changes`, a patch is printed instead: what differs from the last commit. Changes
+# nothing in the workspace. If it fails, stdout has one event: `result`.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 os.environ.setdefault("KAMAL_DEV_TEST_PREFIX", "kd-bench")
 
 from tests.benchmarks.contenders import Time
 from tests.benchmarks.large import shell, ssh, timed
+from tests.benchmarks.machines import made
 from tests.benchmarks.table import HEAD, Row
-from tests.real import lab as labs
 from tests.real.lab import DEV, Host, Lab, Repository
 
 COMPOSE = """\
@@ -80,16 +78,8 @@ def _address(host: Host) -> str:
 
 
 def main() -> int:
-    labs.clean()
-    try:
-        with tempfile.TemporaryDirectory(prefix="dev-bench-") as folder:
-            lab = Lab(Path(folder))
-            maker = lab.small("hosts", [])
-            maker.commit({"config/dev.yml": lab.made_hosts(maker, count=2)})
-            maker.dev("deploy", "--yes", timeout=600)
-            found = rows(lab, lab.hosts(maker))
-    finally:
-        labs.clean()
+    with made(2) as (lab, hosts):
+        found = rows(lab, hosts)
     print(f"load {os.getloadavg()[0]:.1f}\n{HEAD}", *found, sep="\n")
     return int(not all(row.is_reached for row in found))
 

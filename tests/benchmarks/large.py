@@ -6,17 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 os.environ.setdefault("KAMAL_DEV_TEST_PREFIX", "kd-bench")
 
 from tests.benchmarks.contenders import Time
+from tests.benchmarks.machines import made
 from tests.benchmarks.table import HEAD, Row, middle
-from tests.real import lab as labs
 from tests.real.lab import DEV, Host, Lab, Repository
 
 FOLDERS, FILES = 1000, 100
@@ -129,16 +127,8 @@ def timed(argv: tuple[str, ...], repository: Repository) -> tuple[Time, float]:
 
 
 def main() -> int:
-    labs.clean()
-    try:
-        with tempfile.TemporaryDirectory(prefix="dev-bench-") as folder:
-            lab = Lab(Path(folder))
-            maker = lab.small("hosts", [])
-            maker.commit({"config/dev.yml": lab.made_hosts(maker)})
-            maker.dev("deploy", "--yes", timeout=600)
-            found = rows(lab, lab.hosts(maker)[0], many="much" not in sys.argv, much="many" not in sys.argv)
-    finally:
-        labs.clean()
+    with made(1) as (lab, hosts):
+        found = rows(lab, hosts[0], many="much" not in sys.argv, much="many" not in sys.argv)
     print(f"load {os.getloadavg()[0]:.1f}\n{HEAD}", *found, sep="\n")
     return int(not all(row.is_reached for row in found))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("KAMAL_DEV_TEST_PREFIX", "kd-bench")
 
 from tests.benchmarks.contenders import Time, timed
-from tests.real import lab as labs
-from tests.real.lab import COUNT, DEV, Host, Lab, Repository
+from tests.benchmarks.machines import made
+from tests.real.lab import COUNT, DEV, Host, Repository
 
 ROUNDS = 9
 MOST_SECONDS = 0.6
@@ -45,19 +44,10 @@ def measure(repository: Repository, hosts: tuple[Host, ...]) -> bool:
 
 
 def main() -> int:
-    labs.clean()
-    try:
-        with tempfile.TemporaryDirectory(prefix="dev-bench-") as folder:
-            lab = Lab(Path(folder))
-            maker = lab.small("hosts", [])
-            maker.commit({"config/dev.yml": lab.made_hosts(maker, COUNT)})
-            maker.dev("deploy", "--yes", timeout=600)
-            hosts = lab.hosts(maker)
-            repository = lab.small("status", hosts)
-            repository.dev("deploy", "--yes", "--skip-push", timeout=600)
-            return int(not measure(repository, hosts))
-    finally:
-        labs.clean()
+    with made(COUNT) as (lab, hosts):
+        repository = lab.small("status", hosts)
+        repository.dev("deploy", "--yes", "--skip-push", timeout=600)
+        return int(not measure(repository, hosts))
 
 
 if __name__ == "__main__":

@@ -261,7 +261,7 @@ def test_an_engine_that_restarts_is_followed_by_the_start_of_what_it_stopped(wat
 
 
 def test_what_is_stopped_after_a_change_is_not_started_because_of_an_outage_before_it(watched: Watched) -> None:
-    """The first deploy installs the watcher, which notes the boot of the host as an outage while it waits for it."""
+    """The watcher that a first deploy installs notes the boot as an outage, and waits for the lock of the stack."""
     watched.container("worker")
     with watched.locked():
         watched.start()
