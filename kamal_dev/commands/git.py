@@ -16,6 +16,7 @@ BOUNDED = (*WINDOWS, "-c", "core.bigFileThreshold=32m", "-c", "pack.windowMemory
 FAST = ("-c", "core.compression=1")
 # git compresses large files before it knows whether they are already stored, often for nothing.
 STAGING = ("-c", "core.looseCompression=1", "-c", "pack.compression=0")
+UNCOMPRESSED = ("-c", "core.compression=0")
 
 
 # Variables that git calls local to a repository (`git rev-parse --local-env-vars`): a hook or a wrapper may have set
@@ -167,10 +168,10 @@ def tracked_though_ignored(root: Path, environment: Environment = ()) -> Step:
     return git(root, "ls-files", "-z", "--cached", "--ignored", "--exclude-standard", environment=environment)
 
 
-def stage(root: Path, aside: Aside, names: Iterable[bytes]) -> Step:
-    """Stage the current state of these paths, in a temporary index and object folder."""
+def stage(root: Path, aside: Aside, names: Iterable[bytes], *, storing: Iterable[str] = UNCOMPRESSED) -> Step:
+    """Stage the current state of these paths in a separate index; `storing` is how their objects are written."""
     flags = ("--add", "--remove", "--replace")
-    words = (*BOUNDED, "-c", "core.compression=0", *WATCHFUL, *PLAIN, *WHOLE, "update-index", "-z", *flags, "--stdin")
+    words = (*BOUNDED, *storing, *WATCHFUL, *PLAIN, *WHOLE, "update-index", "-z", *flags, "--stdin")
     step = git(root, *words, environment=aside.environment)
     return replace(step, stdin=b"".join(name + b"\0" for name in names))
 

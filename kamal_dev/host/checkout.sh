@@ -50,10 +50,22 @@ take_boundary() {
 take_index() {
   # mktemp gives a name that nobody could have created in advance.
   next=$(mktemp "$p_git/index.XXXXXX") && chmod 644 "$next" && cp "$part/look" "$next" || return
-  [ "$p_index" = "$p_tree" ] || on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
+  [ "$p_index" = "$p_tree" ] || stage_differences "$next" || { rm -f "$next"; return 1; }
   # Files that were not sent would count as deleted, therefore git skips them.
   [ ! -s "$part/skipped" ] || on_files "$next" update-index -z --skip-worktree --stdin <"$part/skipped" || { rm -f "$next"; return 1; }
   mv "$next" "$p_git/index"
+}
+
+# stage_differences INDEX: bring an index from the tree of the files to the staged one. `read-tree` would visit all folders. What
+# is removed comes first: a folder may have taken the place of a file.
+stage_differences() {
+  on_files "$1" diff-tree -r --raw -z --no-abbrev --no-renames "$p_tree" "$p_index" >"$here/raw" || return
+  tr '\0\n' '\n\001' <"$here/raw" | LC_ALL=C awk '
+    NR % 2 { mode = $2; hash = $4; next }
+    mode ~ /^0+$/ { print mode " " hash "\t" $0; next }
+    { kept[++count] = mode " " hash "\t" $0 }
+    END { for (each = 1; each <= count; each++) print kept[each] }' | tr '\n\001' '\0\n' |
+    on_files "$1" update-index -z --replace --index-info
 }
 
 take_head() {

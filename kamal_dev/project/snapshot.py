@@ -8,19 +8,20 @@ need not be read again.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kamal_dev.commands import git, origin
-from kamal_dev.errors import DevError
+from kamal_dev.errors import DevError, GitFailed
+from kamal_dev.project import last_snapshot, store
 from kamal_dev.project import source as sources
-from kamal_dev.project import store
 from kamal_dev.project.locks import Say, held
 from kamal_dev.project.repository import IndexEntry, Repository, ask, listed, open_repository, read_index
 from kamal_dev.project.source import Source
@@ -38,7 +39,8 @@ class Part:
     first commit, `branch` if HEAD is detached. `index` and `tree` are trees: the staged files, and the files in the
     folder. `names` are `commit reference` lines of the tags and the upstream branch; `boundary` is the end of a
     shallow history; `config` is added to the clone's configuration. `skipped` are staged paths whose difference in
-    the folder is not a change; `rules` are the never-sent files, in the form of git's ignore rules.
+    the folder is not a change; `rules` are the never-sent files, in the form of git's ignore rules. `differing` is how
+    the files differ from the commit, for the outermost part: path, and mode and hash in both.
     """
 
     work: Path
@@ -54,6 +56,7 @@ class Part:
     config: str = ""
     skipped: tuple[str, ...] = ()
     rules: str = ""
+    differing: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
 
     @property
     def record(self) -> tuple[str, ...]:
@@ -107,7 +110,7 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
     try:
         with _locked(stores, say):
             top = open_repository(source.repository, shell, index=source.index)
-            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld, source.contents.keys()))
+            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld, source.contents.keys(), source))
     except OSError as error:
         raise DevError(
             f"{error.filename or stores}: cannot be written ({error.strerror})",
@@ -124,8 +127,7 @@ def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Loca
     """
     own = parts[0]
     if own.head and source.mark == sources.mark(top) and len(parts) == 1 and own.head == source.version.commit:
-        between = listed(shell, git.between(own.work, own.head, own.tree, own.aside.environment), own.work)
-        changed = {path: new for path, _, new in sources.differences_in(between) if not withheld.hides(path)}
+        changed = {path: new for path, _, new in own.differing if not withheld.hides(path)}
         if changed == {path: new for path, new in source.contents.items() if not withheld.hides(path)}:
             return True
     now = sources.read(source.repository, shell, {"GIT_INDEX_FILE": source.index})
@@ -143,20 +145,33 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
 
 
 def _parts(
-    repository: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld, changed: Set[str]
+    repository: Repository,
+    path: str,
+    folder: Path,
+    shell: Local,
+    stores: Path,
+    withheld: Withheld,
+    changed: Set[str],
+    source: Source | None = None,
 ) -> Iterator[Part]:
-    """Yield a part and the parts inside it; `changed` are its paths that differ from the commit."""
+    """Yield a part and the parts inside it; `changed` are its paths that differ from the commit.
+
+    `source` is given for the outermost one.
+    """
     root = repository.work
     settings = _settings(shell, root)
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
     store.prepare(own, repository, settings, withheld)
-    view, index = store.aside(repository, own), read_index(shell, repository)
-    store.begin(own, repository, index, settings)
-    inner = store.stage(shell, repository, view, index, changed, withheld)
+    view = store.aside(repository, own)
+    staged = _staged(repository, own, shell, settings, withheld, changed, source)
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
     tree_id = _indexed(shell, repository, view, head)
+    between = listed(shell, git.between(root, head, tree, view.environment), root) if source and head else ()
+    differing = tuple(sources.differences_in(iter(between)))
+    if source and staged.is_alike and head:
+        last_snapshot.keep(own, head, differing)
     chosen = origin.of(settings, branch)
     yield Part(
         root,
@@ -170,10 +185,11 @@ def _parts(
         _names(shell, root, head, branch, settings, chosen),
         repository.shallow.read_text(encoding="utf-8") if repository.shallow.exists() else "",
         origin.config(settings, branch, chosen),
-        _skipped(shell, repository, index.unusual, tree_id, withheld),
+        _skipped(shell, repository, staged.unusual, tree_id, withheld),
         withheld.rules,
+        differing,
     )
-    for name in inner:
+    for name in staged.inner:
         below = open_repository(root / name, shell)
         at = _folder(below.git_dir, repository.git_dir, folder, name)
         below_it = {one.removeprefix(f"{name}/") for one in changed if one.startswith(f"{name}/")}
@@ -181,8 +197,46 @@ def _parts(
     store.tidy(shell, root, own)
 
 
+@dataclass(frozen=True)
+class _Staged:
+    """Hold the checked-out submodules of a staged part, and entries of the repository's own index that are not usual.
+
+    `is_alike` means that git and the store see the same content in all files.
+    """
+
+    inner: tuple[str, ...] = ()
+    unusual: Sequence[IndexEntry] = ()
+    is_alike: bool = True
+
+
+def _staged(
+    repository: Repository,
+    own: Path,
+    shell: Local,
+    settings: Mapping[str, str],
+    withheld: Withheld,
+    changed: Set[str],
+    source: Source | None,
+) -> _Staged:
+    """Stage the files of a part in its store, only those that differ from the last snapshot if that is possible."""
+    view, last = store.aside(repository, own), last_snapshot.forget(own)
+    is_plain = source is not None and source.is_plain and source.mark == sources.mark(repository)
+    if source and last and is_plain:
+        # The commit of the last snapshot, or objects of the store, may have been deleted.
+        with suppress(GitFailed):
+            changes = last_snapshot.changes(shell, repository, last, source, withheld)
+            if not store.converts(repository, settings, map(os.fsencode, changes)):
+                last_snapshot.restage(shell, repository, view, changes, source)
+                return _Staged()
+    index = read_index(shell, repository)
+    store.begin(own, repository, index, settings)
+    inner = store.stage(shell, repository, view, index, changed, withheld)
+    is_alike = is_plain and not store.converts(repository, settings, index.paths)
+    return _Staged(inner, index.unusual, is_alike)
+
+
 def _skipped(
-    shell: Local, repository: Repository, index: list[IndexEntry], tree_id: str, withheld: Withheld
+    shell: Local, repository: Repository, index: Sequence[IndexEntry], tree_id: str, withheld: Withheld
 ) -> tuple[str, ...]:
     """List the staged paths that git was told not to compare, as in a sparse checkout, or that are never sent."""
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}

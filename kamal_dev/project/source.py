@@ -45,7 +45,8 @@ class Source:
     those in submodules, relative to `repository`; `contents` has the hash of each (outside git, of every file).
     `left_out` are committed paths that are not checked out: a sparse checkout, a missing submodule. `mark` changes
     whenever something is staged or the branch is switched. `state` is equal for equal content, branch and index;
-    empty outside git. `index` is the index that git uses in one of its hooks, empty for its own.
+    empty outside git. `index` is the index that git uses in one of its hooks, empty for its own. `is_plain` means that
+    git compares every file, and that there is no other repository in it.
     """
 
     repository: Path
@@ -56,6 +57,7 @@ class Source:
     left_out: tuple[str, ...] = ()
     index: str = ""
     mark: str = ""
+    is_plain: bool = False
 
     @property
     def is_git(self) -> bool:
@@ -73,6 +75,7 @@ class _RepositoryState:
     contents: Mapping[str, str]
     left_out: tuple[str, ...]
     is_clean: bool
+    is_plain: bool
 
     def below(self, name: str) -> _RepositoryState:
         """Return the state with paths relative to the outer repository."""
@@ -105,6 +108,7 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
         state.left_out,
         str(repository.index) if repository.staged else "",
         before,
+        state.is_plain,
     )
 
 
@@ -175,7 +179,9 @@ def _look(repository: Repository, shell: Local) -> _RepositoryState:
     text, contents = (commit, {}) if is_alike else _content(repository, commit, changes, shown, shell)
     # Flags and staged files that hide nothing do not matter.
     is_clean = are_clean and not contents
-    own = _RepositoryState(text, commit, (commit, branch, *changes), contents, tuple(sorted(missing | empty)), is_clean)
+    left_out = tuple(sorted(missing | empty))
+    is_plain = not index and not links
+    own = _RepositoryState(text, commit, (commit, branch, *changes), contents, left_out, is_clean, is_plain)
     return _with_submodules(own, inner)
 
 

@@ -66,18 +66,18 @@ def begin(store: Path, repository: Repository, index: Index, settings: Mapping[s
     """
     path = store / "index"
     is_plain = not {entry.path for entry in index.unusual} - index.submodules.keys()
-    if repository.index.exists() and not path.exists() and is_plain and not _converts(repository, index, settings):
+    if repository.index.exists() and not path.exists() and is_plain and not converts(repository, settings, index.paths):
         # Keep the time of the original, from which git can tell that a file may have changed later.
         shutil.copy2(repository.index, path)
 
 
-def _converts(repository: Repository, index: Index, settings: Mapping[str, str]) -> bool:
+def converts(repository: Repository, settings: Mapping[str, str], paths: Iterable[bytes]) -> bool:
     """Return whether git may convert the content of files, or keeps half of its index elsewhere."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
     files = (Path("/etc/gitattributes"), Path(home, "git/attributes"), repository.exclude.with_name("attributes"))
     asked = ("core.attributesfile", "core.splitindex", "index.sparse", "core.sparsecheckout")
     is_named = any(settings.get(key, "false") != "false" for key in ("core.autocrlf", *asked))
-    tracked = any(path.rpartition(b"/")[2] == b".gitattributes" for path in index.paths)
+    tracked = any(path.rpartition(b"/")[2] == b".gitattributes" for path in paths)
     return is_named or tracked or any(file.exists() for file in files)
 
 
