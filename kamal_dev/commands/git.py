@@ -158,9 +158,9 @@ def untracked(root: Path, path: Path) -> Step:
     return git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", f":(literal){path}")
 
 
-def committed(root: Path, tree: str = "HEAD") -> Step:
+def committed(root: Path, tree: str = "HEAD", environment: Environment = ()) -> Step:
     """List the paths of a commit or tree; paths end with NUL."""
-    return git(root, "ls-tree", "-r", "-z", "--name-only", tree)
+    return git(root, "ls-tree", "-r", "-z", "--name-only", tree, environment=environment)
 
 
 def tracked_though_ignored(root: Path, environment: Environment = ()) -> Step:

@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Secret
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git", "file")
-_SCP = re.compile(r"[A-Za-z0-9._~-]+@[A-Za-z0-9.-]+:(?!/?/?$)\S+")
-_WITHOUT_SCHEME = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?/[^/\s]+/\S+")
-_PULL = re.compile(r"(?P<url>https?://.+?)(?:/pulls?|/-/merge_requests)/(?P<number>[1-9][0-9]*)/?")
-_WORD = re.compile(r"[a-z0-9]+")
+_SCP = pattern(r"[A-Za-z0-9._~-]+@[A-Za-z0-9.-]+:(?!/?/?$)\S+")
+_WITHOUT_SCHEME = pattern(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?/[^/\s]+/\S+")
+_PULL = pattern(r"(?P<url>https?://.+?)(?:/pulls?|/-/merge_requests)/(?P<number>[1-9][0-9]*)/?")
+_WORD = pattern(r"[a-z0-9]+")
 # A helper of its own for this host only: git neither asks nor stores, and no argument has the password.
 _HELPER = (
     '!f() { test "$1" = get || return 0; '

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,15 +10,16 @@ from kamal_dev.commands import git, git_checkout, origin
 from kamal_dev.commands.words import is_hash
 from kamal_dev.errors import GitFailed, UsageError
 from kamal_dev.model import Step
+from kamal_dev.pattern import pattern
 from kamal_dev.project.repository import listed, open_repository
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
 
-PULL_REQUEST = re.compile(r"(?:pr|mr)/([1-9][0-9]{0,9})")
+PULL_REQUEST = pattern(r"(?:pr|mr)/([1-9][0-9]{0,9})")
 PULLS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")
 HEADS, TAGS, REMOTES = "refs/heads/", "refs/tags/", "refs/remotes/"
 # A name that git allows for a branch or tag; `git check-ref-format` allows a few more.
-NAME = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
+NAME = pattern(r"(?![-/.])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
 FETCHING = 600.0
 
 

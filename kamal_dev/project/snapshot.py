@@ -110,7 +110,8 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
     try:
         with _locked(stores, say):
             top = open_repository(source.repository, shell, index=source.index)
-            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld, source.contents.keys(), source))
+            outermost = _Place(top, stores / "top", "", Path(".git"), withheld, source.contents.keys(), source)
+            parts = tuple(_parts(outermost, shell))
     except OSError as error:
         raise DevError(
             f"{error.filename or stores}: cannot be written ({error.strerror})",
@@ -144,40 +145,65 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
         yield
 
 
-def _parts(
-    repository: Repository,
-    path: str,
-    folder: Path,
-    shell: Local,
-    stores: Path,
-    withheld: Withheld,
-    changed: Set[str],
-    source: Source | None = None,
-) -> Iterator[Part]:
-    """Yield a part and the parts inside it; `changed` are its paths that differ from the commit.
+@dataclass(frozen=True)
+class _Place:
+    """Hold where a part is read: its repository, its store, and what `Part` says of `path` and `folder`.
 
-    `source` is given for the outermost one.
+    `changed` are its paths that differ from the commit; `source` is given for the outermost part.
     """
-    root = repository.work
+
+    repository: Repository
+    store: Path
+    path: str
+    folder: Path
+    withheld: Withheld
+    changed: Set[str]
+    source: Source | None = None
+
+    @property
+    def view(self) -> git.Aside:
+        """The store's view of the repository."""
+        return store.aside(self.repository, self.store)
+
+    def below(self, name: str, shell: Local) -> _Place:
+        """Return the place of a submodule."""
+        repository = open_repository(self.repository.work / name, shell)
+        path = f"{self.path}/{name}" if self.path else name
+        label = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12]
+        folder = _folder(repository.git_dir, self.repository.git_dir, self.folder, name)
+        changed = {one.removeprefix(f"{name}/") for one in self.changed if one.startswith(f"{name}/")}
+        return _Place(repository, self.store.with_name(label), path, folder, self.withheld.inside, changed)
+
+
+def _parts(place: _Place, shell: Local) -> Iterator[Part]:
+    """Yield a part and the parts inside it."""
+    root = place.repository.work
     settings = _settings(shell, root)
-    own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
-    store.prepare(own, repository, settings, withheld)
-    view = store.aside(repository, own)
-    staged = _staged(repository, own, shell, settings, withheld, changed, source)
+    store.prepare(place.store, place.repository, settings, place.withheld)
+    staged = _staged(place, shell, settings)
+    part = _part(place, shell, settings, staged)
+    if staged.is_alike and part.head:
+        last_snapshot.keep(place.store, part.head, part.differing)
+    yield part
+    for name in staged.inner:
+        yield from _parts(place.below(name, shell), shell)
+    store.tidy(shell, root, place.store)
+
+
+def _part(place: _Place, shell: Local, settings: Mapping[str, str], staged: _Staged) -> Part:
+    repository, view, root = place.repository, place.view, place.repository.work
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
     tree_id = _indexed(shell, repository, view, head)
-    between = listed(shell, git.between(root, head, tree, view.environment), root) if source and head else ()
-    differing = tuple(sources.differences_in(iter(between)))
-    if source and staged.is_alike and head:
-        last_snapshot.keep(own, head, differing)
+    is_compared = place.source is not None and head
+    between = listed(shell, git.between(root, head, tree, view.environment), root) if is_compared else ()
     chosen = origin.of(settings, branch)
-    yield Part(
+    return Part(
         root,
         view,
-        path,
-        folder.as_posix(),
+        place.path,
+        place.folder.as_posix(),
         head,
         branch,
         tree_id,
@@ -185,16 +211,10 @@ def _parts(
         _names(shell, root, head, branch, settings, chosen),
         repository.shallow.read_text(encoding="utf-8") if repository.shallow.exists() else "",
         origin.config(settings, branch, chosen),
-        _skipped(shell, repository, staged.unusual, tree_id, withheld),
-        withheld.rules,
-        differing,
+        _skipped(place, shell, staged.unusual, tree_id),
+        place.withheld.rules,
+        tuple(sources.differences_in(iter(between))),
     )
-    for name in staged.inner:
-        below = open_repository(root / name, shell)
-        at = _folder(below.git_dir, repository.git_dir, folder, name)
-        below_it = {one.removeprefix(f"{name}/") for one in changed if one.startswith(f"{name}/")}
-        yield from _parts(below, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside, below_it)
-    store.tidy(shell, root, own)
 
 
 @dataclass(frozen=True)
@@ -209,40 +229,32 @@ class _Staged:
     is_alike: bool = True
 
 
-def _staged(
-    repository: Repository,
-    own: Path,
-    shell: Local,
-    settings: Mapping[str, str],
-    withheld: Withheld,
-    changed: Set[str],
-    source: Source | None,
-) -> _Staged:
+def _staged(place: _Place, shell: Local, settings: Mapping[str, str]) -> _Staged:
     """Stage the files of a part in its store, only those that differ from the last snapshot if that is possible."""
-    view, last = store.aside(repository, own), last_snapshot.forget(own)
+    repository, source, last = place.repository, place.source, last_snapshot.forget(place.store)
     is_plain = source is not None and source.is_plain and source.mark == sources.mark(repository)
     if source and last and is_plain:
         # The commit of the last snapshot, or objects of the store, may have been deleted.
         with suppress(GitFailed):
-            changes = last_snapshot.changes(shell, repository, last, source, withheld)
+            changes = last_snapshot.changes(shell, repository, last, source, place.withheld)
             if not store.converts(repository, settings, map(os.fsencode, changes)):
-                last_snapshot.restage(shell, repository, view, changes, source)
+                last_snapshot.restage(shell, repository, place.view, changes, source)
                 return _Staged()
     index = read_index(shell, repository)
-    store.begin(own, repository, index, settings)
-    inner = store.stage(shell, repository, view, index, changed, withheld)
+    store.begin(place.store, repository, index, settings)
+    inner = store.stage(shell, repository, place.view, index, place.changed, place.withheld)
     is_alike = is_plain and not store.converts(repository, settings, index.paths)
     return _Staged(inner, index.unusual, is_alike)
 
 
-def _skipped(
-    shell: Local, repository: Repository, index: Sequence[IndexEntry], tree_id: str, withheld: Withheld
-) -> tuple[str, ...]:
+def _skipped(place: _Place, shell: Local, index: Sequence[IndexEntry], tree_id: str) -> tuple[str, ...]:
     """List the staged paths that git was told not to compare, as in a sparse checkout, or that are never sent."""
+    repository, root = place.repository, place.repository.work
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}
-    names |= set(listed(shell, git.paths_of(repository.work, repository.staged, withheld.patterns), repository.work))
-    committed = listed(shell, git.committed(repository.work, tree_id), repository.work) if names else ()
-    return tuple(sorted(names.intersection(committed)))
+    names |= set(listed(shell, git.paths_of(root, repository.staged, place.withheld.patterns), root))
+    # Only the store has the tree of files that are staged and not yet committed.
+    held = git.committed(root, tree_id, place.view.environment)
+    return tuple(sorted(names.intersection(listed(shell, held, root)))) if names else ()
 
 
 def _label(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -12,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NAME = re.compile(r"kamal-dev-[a-z]+-(\d+)-\w+")
+from kamal_dev.pattern import pattern
+
+NAME = pattern(r"kamal-dev-[a-z]+-(\d+)-\w+")
 
 _open: set[tempfile.TemporaryDirectory[str]] = set()
 _guard = threading.Lock()

@@ -56,6 +56,16 @@ def test_a_sparse_checkout_is_sparse_there(lab: Lab, options: tuple[str, ...], c
     assert_pull_keeps(lab, "a/keep", *BIG)
 
 
+def test_a_staged_file_of_a_sparse_checkout_is_staged_there(lab: Lab) -> None:
+    lab.commit(BIG)
+    sparse(lab)
+    write(lab.root, {"a.txt": "staged\n"})
+    git(lab.root, "add", "a.txt")
+    assert lab.bring() == "new"
+    assert (tree(lab.clone), status(lab.clone)) == (tree(lab.root), "M  a.txt")
+    assert lab.bring() == "same"
+
+
 def test_what_a_sparse_checkout_brings_later_comes_there(lab: Lab) -> None:
     lab.commit({"a/keep": "keep\n", **BIG})
     sparse(lab)
