@@ -7,7 +7,6 @@ characters are removed from every text, because logs of services are shown on th
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -35,8 +34,9 @@ from kamal_dev.commands.stacks import (
 )
 from kamal_dev.commands.typed import fits, hints
 from kamal_dev.model import Container, ImageConfig, Lifetime
+from kamal_dev.pattern import pattern
 
-_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNPRINTABLE = pattern(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _Value = TypeVar("_Value")
 
 

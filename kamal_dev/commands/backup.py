@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from kamal_dev.commands.payload import Scripts, about, arriving, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 FORMAT = 1
@@ -22,7 +22,7 @@ BACKUPS = "backups"  # only in moves
 VOLUMES = "volumes/"
 STOPPED, RUNNING = "stopped", "running"
 # As the specification of Compose has it.
-_PART = re.compile(rf"{WORKSPACE}|{BACKUPS}|{VOLUMES}[a-zA-Z0-9_][a-zA-Z0-9._-]*")
+_PART = pattern(rf"{WORKSPACE}|{BACKUPS}|{VOLUMES}[a-zA-Z0-9_][a-zA-Z0-9._-]*")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from dataclasses import field
 from typing import Any
 
 from kamal_dev.model import Container, Image, ImageConfig, Lifetime, familiar
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 Record = Mapping[str, Any]  # what a workspace was sent, see `project.snapshot`; or an audit log entry
 MINIMAL_COMPOSE = (2, 24, 4)
 
 NO_ALERTS = "there are no alerts, and `postStartCommand` does not run after a reboot"
-_TAG = re.compile(r":[^:/]*$")
+_TAG = pattern(r":[^:/]*$")
 
 
 @dataclass(frozen=True)

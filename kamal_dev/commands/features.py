@@ -13,6 +13,7 @@ from typing import Any
 
 from kamal_dev.commands.buildx import each, inputs
 from kamal_dev.model import Build, Features, Secret, Step, familiar
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 # Next to the user's files in the folder for the CLI; relative to that folder.
@@ -21,7 +22,7 @@ DOCKERFILE = f"{OWN}/Dockerfile"
 CONTEXT = f"{OWN}/context"
 NO_CONTEXT = "-"
 
-_FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
+_FROM = pattern(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
 # The CLI requests a cache inside the image, which every build writes again: the same content would be a new image,
 # and its containers would be replaced. The last value on the command line counts.

@@ -5,11 +5,11 @@ The names of hooks and of the `KAMAL_*` variables are those of Kamal, so that on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from kamal_dev.model import Secret, Step
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 FOLDER = ".kamal/hooks"
@@ -21,7 +21,7 @@ NAMES = (
 )
 WITH_SECRETS = ("pre-deploy", "post-deploy")
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = 7
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands.stacks import RunningContainer
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 ENGINE = "docker"  # the program on hosts; `docker.py` has the local one
@@ -30,8 +31,8 @@ exec "$found"
 """
 # Runs on the host: FILE WORD...; the file is deleted before the command starts, and only the command can read it.
 _WITH_FILE = 'exec 3<"$1" && rm -f -- "$1" && shift && exec "$@"'
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}\r\n]*\}")
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_CONTAINER_ENV = pattern(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}\r\n]*\}")
 
 
 @dataclass(frozen=True)

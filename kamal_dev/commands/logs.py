@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from kamal_dev.commands.payload import Scripts, about, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 HOST = b"0" * 12  # marks messages of the script itself, instead of a container id
@@ -18,9 +18,9 @@ ID = 12
 STAMP = 30  # length of a timestamp of the engine
 CHUNK = 16 * 1024  # the engine splits longer lines, each part with a timestamp
 LONGEST = 64 * (STAMP + 1 + CHUNK)  # a line that is longer, or never ends, is returned in several lines
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms))+")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[+-]\d\d:\d\d)?)?|\d{9,}(?:\.\d+)?")
-_PIECE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
+_DURATION = pattern(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms))+")
+_TIME = pattern(r"\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[+-]\d\d:\d\d)?)?|\d{9,}(?:\.\d+)?")
+_PIECE = pattern(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
 # The engine's message for a container that is removed while its log is read.
 _GONE = (b"No such container", b"marked for removal")
 

@@ -5,7 +5,6 @@ What a manager reports was set by the nodes and by everybody who uses the swarm,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from ipaddress import ip_address
@@ -13,12 +12,13 @@ from ipaddress import ip_address
 from kamal_dev.commands.payload import Scripts, step
 from kamal_dev.commands.words import is_stack_word, stack_word
 from kamal_dev.model import Step
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 LABEL = "kamal-dev.stack."
 DOWN, READY, ACTIVE = "down", "ready", "active"
-_ID = re.compile(r"[a-z0-9]{1,64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_ID = pattern(r"[a-z0-9]{1,64}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True)

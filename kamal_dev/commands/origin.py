@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
-_SCP = re.compile(r"(?P<user>[^/@:]+)(:[^@/]*)?@(?P<rest>[^/:]+:.*)")
+from kamal_dev.pattern import pattern
+
+_SCP = pattern(r"(?P<user>[^/@:]+)(:[^@/]*)?@(?P<rest>[^/:]+:.*)")
 
 
 def of(settings: Mapping[str, str], branch: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from kamal_dev.commands.payload import Scripts, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
+from kamal_dev.pattern import pattern
 
-_PORT = re.compile(r"port=([1-9][0-9]{0,4})")
+_PORT = pattern(r"port=([1-9][0-9]{0,4})")
 
 
 def condition(text: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from kamal_dev.errors import UsageError
+from kamal_dev.pattern import pattern
 
-_STACK = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/:@+-]*")
+_STACK = pattern(r"[a-z0-9][a-z0-9_-]*")
+_WORD = pattern(r"[A-Za-z0-9_][A-Za-z0-9._/:@+-]*")
 
 
-_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_HASH = pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def is_hash(word: object) -> bool:

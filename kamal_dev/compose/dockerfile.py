@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 
 from kamal_dev.compose.shell_word import Word, words
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
-_HEREDOC = re.compile(r"<<(-?)\s*([\"']?)([^\s<\"']+)\2")
+_DIRECTIVE = pattern(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_HEREDOC = pattern(r"<<(-?)\s*([\"']?)([^\s<\"']+)\2")
 _WITH_HEREDOC = ("RUN", "COPY", "ADD")
-_MOUNTED = re.compile(r"(?:^|,)from=([^,]+)")
+_MOUNTED = pattern(r"(?:^|,)from=([^,]+)")
 # Platform variables that BuildKit sets before the Dockerfile is read.
 _PLATFORM = ("BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "TARGETPLATFORM", "TARGETOS", "TARGETARCH")
 

@@ -12,17 +12,18 @@ from collections.abc import Iterator
 from kamal_dev.compose import interpolate
 from kamal_dev.compose.interpolate import Lookup
 from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.pattern import pattern
 
 LARGEST = 1 << 18
 LONGEST = 1 << 20
 
-_EXPORT = re.compile(r"export\s+")
-_KEY = re.compile(r"[\w.\-\[\]][\w.\-\[\] \t\v\f\r\x85\xa0]*")
-_ESCAPE = re.compile(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
+_EXPORT = pattern(r"export\s+")
+_KEY = pattern(r"[\w.\-\[\]][\w.\-\[\] \t\v\f\r\x85\xa0]*")
+_ESCAPE = pattern(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
 _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SPACE = " \t\v\f\r\x85\xa0"
-_RAW_NAME = re.compile(r"[\w.\-\[\]]+")
-_SAFE = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+_RAW_NAME = pattern(r"[\w.\-\[\]]+")
+_SAFE = pattern(r"[A-Za-z0-9_./:@%+,=-]+")
 
 
 def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:

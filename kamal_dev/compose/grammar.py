@@ -16,14 +16,15 @@ from kamal_dev.compose.schema import described, dotted, one_of
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
 from kamal_dev.model import REDACTED
+from kamal_dev.pattern import pattern
 
 HIGHEST_PORT = 65535
-_DURATION = re.compile(r"-?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
-_SIZE = re.compile(r"\d+(\.\d+)* ?([kmgtp]?i?b?)", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)")
-_PORT = re.compile(r"((?P<address>\[[^]]*\]|[^:]*):)?((?P<host>[^:]*):)?(?P<container>[^:/]+)(/(?P<protocol>.*))?")
-_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
-_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_DURATION = pattern(r"-?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
+_SIZE = pattern(r"\d+(\.\d+)* ?([kmgtp]?i?b?)", re.IGNORECASE)
+_NUMBER = pattern(r"[-+]?(\d+(\.\d*)?|\.\d+)")
+_PORT = pattern(r"((?P<address>\[[^]]*\]|[^:]*):)?((?P<host>[^:]*):)?(?P<container>[^:/]+)(/(?P<protocol>.*))?")
+_RESTART = pattern(r"no|always|unless-stopped|on-failure(:\d+)?")
+_CONTAINER = pattern(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _ULIMITS = (
     *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"),
     *("rss", "rtprio", "rttime", "sigpending", "stack"),
@@ -42,8 +43,8 @@ Judge = Callable[[Value], str]
 
 def problems(project: Value) -> Iterator[Problem]:
     """Return the texts that no parser would accept, with their places."""
-    for pattern, judge in _GRAMMARS:
-        for path, value in _under(project, tuple(pattern.split(".")), ()):
+    for place, judge in _GRAMMARS:
+        for path, value in _under(project, tuple(place.split(".")), ()):
             text = str(value.data)
             # A secret whose value is not known yet can be anything.
             if value.data is None or REDACTED in text:

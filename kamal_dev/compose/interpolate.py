@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 Lookup = Callable[[str], "str | None"]
@@ -15,14 +16,14 @@ Lookup = Callable[[str], "str | None"]
 DEEPEST = 50
 LONGEST = 1 << 20
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OPERATOR = re.compile(r":?[-+?]")
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = pattern(r":?[-+?]")
 # Names that look like secrets that somebody has to set.
-_SECRET = re.compile(
+_SECRET = pattern(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PW|SECRET|TOKEN|KEY|CREDENTIALS?|PAT)(?:_|$)", re.IGNORECASE
 )
 # `- NAME` and `NAME:` in an environment take the value from the environment of Compose.
-_PASSED_THROUGH = re.compile(r"""\s*(?:-\s+["']?([A-Z][A-Z0-9_]*)["']?|([A-Z][A-Z0-9_]*):)\s*""")
+_PASSED_THROUGH = pattern(r"""\s*(?:-\s+["']?([A-Z][A-Z0-9_]*)["']?|([A-Z][A-Z0-9_]*):)\s*""")
 
 
 class Missing(ValueError):

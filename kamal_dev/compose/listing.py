@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.value import Value
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+_NAME = pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True)

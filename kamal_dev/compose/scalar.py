@@ -7,9 +7,10 @@ It passes numbers on in its own spelling, so a build argument `3.10` reaches the
 from __future__ import annotations
 
 import math
-import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+
+from kamal_dev.pattern import pattern
 
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -19,10 +20,10 @@ _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
-_BASES = ((16, re.compile(r"0[xX][0-9a-fA-F]+")), (2, re.compile(r"0[bB][01]+")), (8, re.compile(r"0[oO]?[0-7]+")))
-_DECIMAL = re.compile(r"0|[1-9][0-9]*")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_TIME = re.compile(
+_BASES = ((16, pattern(r"0[xX][0-9a-fA-F]+")), (2, pattern(r"0[bB][01]+")), (8, pattern(r"0[oO]?[0-7]+")))
+_DECIMAL = pattern(r"0|[1-9][0-9]*")
+_FLOAT = pattern(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_TIME = pattern(
     r"(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:[Tt]|[ ])(\d{1,2}):(\d{1,2}):(\d{1,2})(\.\d+)?(?:(Z)|([-+])(\d\d):(\d\d))?)?"
 )
 _LARGEST = 1 << 64

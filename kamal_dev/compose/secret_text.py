@@ -6,14 +6,14 @@ file), and a copy of the text can say `${NAME}` again. The marks are noncharacte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from kamal_dev.compose import interpolate
 from kamal_dev.model import REDACTED, Secret
+from kamal_dev.pattern import pattern
 
 _START, _MIDDLE, _END = "\ufdd0", "\ufdd1", "\ufdd2"
-_MARKED = re.compile(f"{_START}([^{_MIDDLE}]*){_MIDDLE}([^{_END}]*){_END}")
+_MARKED = pattern(f"{_START}([^{_MIDDLE}]*){_MIDDLE}([^{_END}]*){_END}")
 
 
 def marked(name: str, value: str) -> str:

@@ -10,13 +10,14 @@ from kamal_dev.compose import secret_text
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
 LONGEST_IMAGE = 512
 
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
+_REFERENCE = pattern(
     rf"(?:(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/)?{_PART}(?:/{_PART})*"
     r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?",
     re.ASCII,

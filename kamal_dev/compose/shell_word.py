@@ -6,12 +6,13 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterator
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 Lookup = Callable[[str], "str | None"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-_MODIFIER = re.compile(r":?[-+?]|##?|%%?|//?")
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
+_MODIFIER = pattern(r":?[-+?]|##?|%%?|//?")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ The user's own value for one of these names takes precedence. Reads no environme
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from kamal_dev.compose import dotenv, interpolate, place, volume
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, Version
+from kamal_dev.pattern import pattern
 from kamal_dev.syntax.text import decode
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_PEERS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
-_NAMED = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
+_NAMED = pattern(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
 CLAIMED = "is set here and overrides the value of the stack"
 _SHARED = ("image", "build", "env_file", "label_file")
 

@@ -10,11 +10,12 @@ from typing import Any
 from kamal_dev.compose import layout, place, secret_text, volume
 from kamal_dev.compose.swarm_findings import StackText, SwarmFindings
 from kamal_dev.compose.value import Value
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 # What the host exports when it deploys the stack: the home folder of the SSH user on the stack's node.
 HOME = "${KAMAL_DEV_HOME}"
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kmgtp]?)i?b?", re.IGNORECASE)
+_AMOUNT = pattern(r"([0-9]+(?:\.[0-9]+)?) *([kmgtp]?)i?b?", re.IGNORECASE)
 _POWERS = ("", "k", "m", "g", "t", "p")
 # Hints for other engines and systems, which change nothing on Linux without SELinux.
 _HINTS = frozenset(("rw", "cached", "delegated", "consistent", "z", "Z"))

@@ -9,9 +9,10 @@ import posixpath
 import re
 
 from kamal_dev.compose.value import Value
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_VARIABLE = re.compile(r"\$\{[^{}]*\}")
+_VARIABLE = pattern(r"\$\{[^{}]*\}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import Kind
 from kamal_dev.config.problems import MISSING, Reading, show
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 PLAIN = ("node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch")
@@ -18,8 +18,8 @@ KEYS = f"{', '.join(f'`{key}`' for key in PLAIN)}, `node.labels.NAME` and `engin
 # Swarm reports the names of the kernel, Docker's images have those of Go.
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ROLES = ("manager", "worker")
-_TERM = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(==|!=)\s*([^=!&\s](?:[^=!&]*[^=!&\s])?)\s*")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TERM = pattern(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(==|!=)\s*([^=!&\s](?:[^=!&]*[^=!&\s])?)\s*")
+_LABEL = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.pattern import pattern
 from kamal_dev.syntax.composer import CORE, YamlLimits, compose
 from kamal_dev.syntax.node import Node
 
@@ -15,13 +15,13 @@ LIMITS = YamlLimits(characters=128 * 1024, nodes=5_000, expanded=10_000, documen
 
 # The core schema of YAML 1.2, section 10.3.2: `yes`, `off` and `22:22` are text.
 _SCALARS = (
-    ("empty", re.compile(r"(~|null|Null|NULL|)")),
-    ("boolean", re.compile(r"(true|True|TRUE|false|False|FALSE)")),
-    ("integer", re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)")),
-    ("number", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")),
+    ("empty", pattern(r"(~|null|Null|NULL|)")),
+    ("boolean", pattern(r"(true|True|TRUE|false|False|FALSE)")),
+    ("integer", pattern(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)")),
+    ("number", pattern(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")),
 )
 _TAGS = {"str": "text", "int": "integer", "float": "number", "bool": "boolean", "null": "empty", "map": "", "seq": ""}
-_ERB = re.compile(r"[^#\n]*<%")
+_ERB = pattern(r"[^#\n]*<%")
 
 
 @dataclass(eq=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SINGLE = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
-_SPACE = re.compile(r"\s+")
-_OPERATOR = re.compile(r":?[-?]|(?=\})")
-_REST = re.compile(r"[^\S\r\n]*(\s#.*)?\s*", re.DOTALL)
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_SINGLE = pattern(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
+_SPACE = pattern(r"\s+")
+_OPERATOR = pattern(r":?[-?]|(?=\})")
+_REST = pattern(r"[^\S\r\n]*(\s#.*)?\s*", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$", "`": "`"}
 
 

@@ -7,15 +7,14 @@ from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.problems import MISSING, Reading, described, show, suggest
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 MAX_LENGTH = 1024
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 # Tokens of registries and forges; no variable has a name like these.
-_TOKEN = re.compile(
-    r"(gh[pousr]_|github_pat_|glpat-|dckr_pat_|AKIA).*|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}"
-)
+_TOKEN = pattern(r"(gh[pousr]_|github_pat_|glpat-|dckr_pat_|AKIA).*|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
 
 
 class Kind:

@@ -19,10 +19,11 @@ from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk
 from kamal_dev.model import Notice, stack_name
 from kamal_dev.model.stack_engine import SWARM_STACK
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 # Names of cloud credentials, which can create machines that cost money.
-_CREDENTIALS = re.compile(
+_CREDENTIALS = pattern(
     r"(UPCLOUD_(USERNAME|PASSWORD|TOKEN)|HCLOUD_TOKEN|HETZNER_(API_)?TOKEN|(DIGITALOCEAN|DO)_(ACCESS_|API_)?TOKEN"
     r"|LINODE_(API_)?TOKEN|VULTR_API_KEY|SCW_(ACCESS|SECRET)_KEY|EXOSCALE_API_(KEY|SECRET)|OVH_APPLICATION_SECRET"
     r"|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|AZURE_CLIENT_SECRET|ARM_CLIENT_SECRET"
@@ -30,7 +31,7 @@ _CREDENTIALS = re.compile(
 )
 # What the configuration of a reference does not decide.
 HOME = ("service", "provider", "engine", "placement", "registry", "ssh", "naming", "secrets_file")
-STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+STACK_NAME = pattern(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text,
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
 from kamal_dev.config.problems import MISSING, Reading, show
 from kamal_dev.config.walk import Walk
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 CPUS = Amount(r"0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*", "must be a number of CPUs above 0, such as 2 or 1.5")
@@ -33,7 +34,7 @@ JUMP = Text(
 )
 PORT = Whole(1, 65535)
 
-_HOST = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<address>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_HOST = pattern(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<address>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
 
 
 @dataclass(frozen=True)

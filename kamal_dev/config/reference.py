@@ -8,14 +8,15 @@ from kamal_dev.config.problems import show
 from kamal_dev.config.settings import Config
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Image, Version
+from kamal_dev.pattern import pattern
 
 PLACEHOLDER_USER = "USER"
 SUFFIX = "-dev"
 
 # Distribution reference grammar, github.com/distribution/reference.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_PART}(/{_PART})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_REPOSITORY = pattern(rf"{_PART}(/{_PART})*")
+_TAG = pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HUB = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com")
 
 

@@ -14,6 +14,7 @@ from kamal_dev.config.expansion import CommandSubstitution, Part, Variable, has_
 from kamal_dev.config.vaults import Vault
 from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
 from kamal_dev.model import Result, Secret, Step
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 MAX_CHARACTERS = 128 * 1024
@@ -21,7 +22,7 @@ MAX_VALUE = 1024 * 1024
 MAX_PROBLEMS = 50
 NOT_FOUND = 127
 
-_STATEMENT = re.compile(
+_STATEMENT = pattern(
     r"\s*(?P<export>export[^\S\r\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[^\S\r\n]*(?P<assign>=[^\S\r\n]*(?P<value>.*))?",
     re.DOTALL,
 )

@@ -7,14 +7,13 @@ import shlex
 from collections.abc import Iterable
 
 from kamal_dev.errors import ConfigError
+from kamal_dev.pattern import pattern
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.emitter import scalar
 
 # Forge → its registry, in which its accounts own images.
 _REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
-_REMOTE = re.compile(
-    r"(?:[a-z+]+://)?(?:[^@/]*@)?(?P<forge>[A-Za-z0-9.-]+)(?::\d+/|[:/])/*(?P<user>[A-Za-z0-9_.-]+)/.+"
-)
+_REMOTE = pattern(r"(?:[a-z+]+://)?(?:[^@/]*@)?(?P<forge>[A-Za-z0-9.-]+)(?::\d+/|[:/])/*(?P<user>[A-Za-z0-9_.-]+)/.+")
 
 
 def fill_template(

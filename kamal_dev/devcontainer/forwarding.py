@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Location
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 LOOPBACK = "localhost"
 
-_PORT = re.compile(r"(?:(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):)?(?P<number>[0-9]{1,5})")
-_FLAG = re.compile(r"(?:(?P<local>[0-9]{1,5}):)?(?P<remote>(?:[A-Za-z0-9_][A-Za-z0-9_.-]*:)?[0-9]{1,5})")
+_PORT = pattern(r"(?:(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):)?(?P<number>[0-9]{1,5})")
+_FLAG = pattern(r"(?:(?P<local>[0-9]{1,5}):)?(?P<remote>(?:[A-Za-z0-9_][A-Za-z0-9_.-]*:)?[0-9]{1,5})")
 
 
 @dataclass(frozen=True)

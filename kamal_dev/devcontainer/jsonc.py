@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 LARGEST = 256 * 1024
@@ -19,7 +20,7 @@ LARGEST_WHOLE = 1e21
 
 Path = tuple[str | int, ...]
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"""
       (?P<string>"[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*"?)
     | (?P<comment>//[^\r\n]*|/\*.*?\*/)
@@ -32,12 +33,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_WHOLE_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+_WHOLE_STRING = pattern(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NUMBER = pattern(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_UNUSABLE = pattern("[\x00\ud800-\udfff]")
 _HINT = "the file is JSON, with comments and trailing commas"
 _BLANKS = " \t\r\n"
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_LINE_BREAK = pattern(r"\r\n|\r|\n")
 _SENTENCES = {
     "Expecting property name enclosed in double quotes": "expected a property name in double quotes",
     "Illegal trailing comma before end of object": "expected a property name in double quotes",

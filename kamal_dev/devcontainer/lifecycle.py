@@ -16,12 +16,13 @@ from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.substitution import parts
 from kamal_dev.model import File
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 INITIALIZE = LIFECYCLE[0]
 STAGES = LIFECYCLE[1:5]  # postAttachCommand is for editors that attach
 SHELL = "/bin/sh"
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 PROBES = {"none": "", "loginShell": "-lc", "interactiveShell": "-ic", "loginInteractiveShell": "-lic"}
 DEFAULT_PROBE = PROBES["loginInteractiveShell"]
 

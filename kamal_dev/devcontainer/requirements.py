@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from kamal_dev.pattern import pattern
+
 _UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
-_SIZE = re.compile(r"(\d+)\s*(tb|gb|mb|kb|)", re.IGNORECASE)
+_SIZE = pattern(r"(\d+)\s*(tb|gb|mb|kb|)", re.IGNORECASE)
 # A machine sold with 8 GB has less: the kernel reserves memory, the file system reserves disk space.
 ENOUGH = 0.85
 

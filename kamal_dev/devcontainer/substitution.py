@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 Keys = tuple[str | int, ...]
 Lookup = Callable[[str, str, list[str]], str]
 
-_BREAK = re.compile("[\r\n\u2028\u2029]")
+_BREAK = pattern("[\r\n\u2028\u2029]")
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 

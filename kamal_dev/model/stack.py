@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import field
@@ -13,10 +12,11 @@ from typing import Any, Protocol
 from kamal_dev.errors import UsageError
 from kamal_dev.model.image import Image
 from kamal_dev.model.secret import Secret
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_COMMIT = re.compile(r"\b([0-9a-f]{12})(?:[0-9a-f]{28}|[0-9a-f]{52})\b")
-_CONTENT = re.compile(r"((?:-dirty|\buncommitted)-[0-9a-f]{6})[0-9a-f]+\b")
+_COMMIT = pattern(r"\b([0-9a-f]{12})(?:[0-9a-f]{28}|[0-9a-f]{52})\b")
+_CONTENT = pattern(r"((?:-dirty|\buncommitted)-[0-9a-f]{6})[0-9a-f]+\b")
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from kamal_dev.output.units import in_bytes
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 # The devcontainer CLI prefixes each chunk that it reads with the time, so only some lines have it.
-_TIME = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ")
-_STEP = re.compile(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\] load .*|exporting .*)$")
-_NUMBERED = re.compile(r"^\[.*?(\d+)/(\d+)\]")
-_PREFIX = re.compile(r"^#(\d+) (?:\d+\.\d+ )?")
-_ERROR = re.compile(r"^#(\d+) ERROR:")
-_BYTES = re.compile(r"^#\d+ sha256:\S+ ([\d.]+(?:B|kB|MB|GB)) / ([\d.]+(?:B|kB|MB|GB))")
+_TIME = pattern(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ")
+_STEP = pattern(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\] load .*|exporting .*)$")
+_NUMBERED = pattern(r"^\[.*?(\d+)/(\d+)\]")
+_PREFIX = pattern(r"^#(\d+) (?:\d+\.\d+ )?")
+_ERROR = pattern(r"^#(\d+) ERROR:")
+_BYTES = pattern(r"^#\d+ sha256:\S+ ([\d.]+(?:B|kB|MB|GB)) / ([\d.]+(?:B|kB|MB|GB))")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from kamal_dev.output.units import in_bytes
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_LAYER = re.compile(r"^([0-9a-f]{12}): (.+)$")
-_SIZES = re.compile(r"^Pushing\s+([\d.]+ ?[kMGT]?B)(?:/([\d.]+ ?[kMGT]?B))?")
+_LAYER = pattern(r"^([0-9a-f]{12}): (.+)$")
+_SIZES = pattern(r"^Pushing\s+([\d.]+ ?[kMGT]?B)(?:/([\d.]+ ?[kMGT]?B))?")
 _STORED = ("Layer already exists", "Mounted from")
 
 

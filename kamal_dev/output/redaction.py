@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from kamal_dev.pattern import pattern
+
 if TYPE_CHECKING:
     from kamal_dev.model import Secret
 
@@ -23,7 +25,7 @@ NAMES = frozenset(
 )
 
 
-_WORD = re.compile(r"[a-z][a-z_]*")
+_WORD = pattern(r"[a-z][a-z_]*")
 
 
 class Redaction:

@@ -17,6 +17,7 @@ from kamal_dev.commands.payload import tar
 from kamal_dev.errors import DevError
 from kamal_dev.model import REDACTED, File, Host
 from kamal_dev.output.redaction import Redaction
+from kamal_dev.pattern import pattern
 from kamal_dev.pipeline.config import resolved
 from kamal_dev.pipeline.hosts.checks import Check
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -25,22 +26,22 @@ from kamal_dev.project import Project, audit_log
 
 RECORDS = 200
 # Values that people write into these may be secrets that nobody has declared; what services print may be anything.
-_VALUES = re.compile(
+_VALUES = pattern(
     r"env$|environment|args$|options$|command$|^log$|features$|customizations|webhook|email|secret|password|token"
     r"|credential|_key$",
     re.IGNORECASE,
 )
 # The same in text, such as the reason why something failed: in an address, after a name, by its form.
 _IN_TEXT = (
-    re.compile(r"(?<=://)[^/\s\"'`]+(?=@)"),
-    re.compile(r"(?<=\?)[^\s\"'`?#]+=[^\s\"'`#]+"),
-    re.compile(
+    pattern(r"(?<=://)[^/\s\"'`]+(?=@)"),
+    pattern(r"(?<=\?)[^\s\"'`?#]+=[^\s\"'`#]+"),
+    pattern(
         r"(?<![a-z])(?:[\w-]*(?:passw(?:or)?d|secret|token|api_?-?key|credentials?|authorization)[\w-]*"
         r"\\?[\"']?\s*[=:]\s*\\?[\"']?(?:bearer |basic )?)([^\s\"'\\,;]+)",
         re.IGNORECASE,
     ),
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
-    re.compile(
+    pattern(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    pattern(
         r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|sk[-_](?:live|ant|proj)|AKIA|ASIA|npm_|dop_v1_)[\w-]{10,}"
         r"|\beyJ[\w-]{10,}\.[\w-]+\.[\w-]*"
     ),
@@ -97,8 +98,8 @@ def harmless(value: Any) -> Any:
 
 
 def _without_secrets(text: str) -> str:
-    for pattern in _IN_TEXT:
-        text = pattern.sub(_redacted, text)
+    for secret in _IN_TEXT:
+        text = secret.sub(_redacted, text)
     return text
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import ConfigError, DevError, EngineError, NoAnswer, Problem, ProviderError
 from kamal_dev.model import Host, Result, Step
+from kamal_dev.pattern import pattern
 from kamal_dev.plan.placement import HostContents, natural
 from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
@@ -32,11 +33,11 @@ ADMIT = Path(__file__).with_name("admit.sh")
 HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = machine.HOST_LABEL, "kamal-dev.service", "kamal-dev.project"
 ADDRESS = "127.0.0.1"  # not the container's own address, which cannot be reached on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAME = pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 NAMING = (
     "`naming.pattern` must produce 1 to 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit"
 )
-MACHINE = re.compile(r"host-[0-9]+\.")  # the name of a host that stacks share
+MACHINE = pattern(r"host-[0-9]+\.")  # the name of a host that stacks share
 MOST = 999  # hosts of a project
 SHORTEN = "choose a shorter `service`, or set `placement.per_host` to 1"
 RAISE = "set it to 2 or more, and remove the stacks that share a host before you lower it"

@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterable
 from typing import IO, Protocol
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
 KEPT = 4096
@@ -22,7 +23,7 @@ OTHERS_ANSWER = (
     "authorized_keys, a login shell such as nologin, or `exit` in a start-up file such as ~/.bashrc"
 )
 # The csh of BSD rejects words of more than 1024 bytes; an escape is never split.
-_WORDS = re.compile(r"(?:\\0[0-7]{3}|[^\\]){1,180}")
+_WORDS = pattern(r"(?:\\0[0-7]{3}|[^\\]){1,180}")
 
 
 def line(text: str) -> str:

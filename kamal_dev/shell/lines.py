@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections import deque
 from collections.abc import Callable
 
+from kamal_dev.pattern import pattern
+
 MAX_LINE = 64 * 1024
 MAX_KEPT = 8 * 1024 * 1024
-_CURSOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CURSOR = pattern(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Lines:

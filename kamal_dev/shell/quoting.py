@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from kamal_dev.pattern import pattern
+
 # From OpenSSH 9.9 on, tokens are replaced in Include; a `?` pattern works in every version.
-_RISKY = re.compile(r"""[%$*?\[\]\\"']""")
+_RISKY = pattern(r"""[%$*?\[\]\\"']""")
 
 
 def quoted(text: str) -> str:

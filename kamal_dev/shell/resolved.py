@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
+from kamal_dev.pattern import pattern
 from kamal_dev.shell import quoting
 from kamal_dev.shell.fanout import once
 from kamal_dev.shell.trust import Trust
@@ -24,8 +25,8 @@ OTHERS = (
     *("requiredrsasize", "revokedhostkeys", "securitykeyprovider", "verifyhostkeydns"),
 )
 PATHS = ("pkcs11provider", "revokedhostkeys", "securitykeyprovider")
-_TOKEN = re.compile(r"%(.)")
-_EXPANDED = re.compile(r"%|\$\{|~[^/]")
+_TOKEN = pattern(r"%(.)")
+_EXPANDED = pattern(r"%|\$\{|~[^/]")
 
 
 def asked(host: Host, trust: Trust) -> tuple[str, ...]:

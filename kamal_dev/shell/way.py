@@ -5,18 +5,18 @@ Include, Match, tokens, aliases and defaults of ssh_config are left to ssh; noth
 
 from __future__ import annotations
 
-import re
 from itertools import count
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
+from kamal_dev.pattern import pattern
 from kamal_dev.shell.fanout import once
 from kamal_dev.shell.resolved import Resolved
 from kamal_dev.shell.trust import Trust
 from kamal_dev.values import dataclass
 
 MOST_HOPS = 8
-_HOP = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+))(?::(?P<port>\d+))?")
+_HOP = pattern(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+))(?::(?P<port>\d+))?")
 
 
 @dataclass(frozen=True)

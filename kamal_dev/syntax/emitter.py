@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from kamal_dev.pattern import pattern
 from kamal_dev.values import dataclass
 
-_PLAIN = re.compile(r"\.\.?|(?:\.?[A-Za-z_]|\.{0,2}/)(?:[A-Za-z0-9_./@:-]*[A-Za-z0-9_./@-])?", re.ASCII)
+_PLAIN = pattern(r"\.\.?|(?:\.?[A-Za-z_]|\.{0,2}/)(?:[A-Za-z0-9_./@:-]*[A-Za-z0-9_./@-])?", re.ASCII)
 _STRING, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan"))
 

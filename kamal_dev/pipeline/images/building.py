@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, Problem
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
 from kamal_dev.output.build_log import failed_step
+from kamal_dev.pattern import pattern
 from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx, require_engine
 from kamal_dev.pipeline.images.parallel import THREAD, each_image
@@ -28,7 +28,7 @@ from kamal_dev.values import dataclass
 
 LAST_LINES, LONGEST = 20, 60  # lines of the whole output, and of the failed step
 AGAIN = "fix it and run `dev build`; `--no-cache` rebuilds every layer"
-_BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
+_BASE = pattern(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
 
 
 @dataclass(frozen=True)

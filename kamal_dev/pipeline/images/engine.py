@@ -9,6 +9,7 @@ from dataclasses import replace
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
 from kamal_dev.model import Image, ImageConfig, Result, familiar
+from kamal_dev.pattern import pattern
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
 from kamal_dev.values import dataclass
@@ -54,7 +55,7 @@ def last_line(text: str) -> str:
 
 
 # The messages of Docker, and of Podman behind the `docker` command.
-_NONE = re.compile(r"no such (image|object)|image not known", re.IGNORECASE)
+_NONE = pattern(r"no such (image|object)|image not known", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

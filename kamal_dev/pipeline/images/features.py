@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from kamal_dev.commands.features import Program
 from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
 from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.output import Output
+from kamal_dev.pattern import pattern
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, temporary
@@ -25,7 +25,7 @@ from kamal_dev.shell import OnLine
 
 INSTALL = "run `npm install -g @devcontainers/cli` (Node 20 or later)"
 # The messages of the devcontainer CLI, and of Node if it cannot reach a registry.
-_NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
+_NOT_FETCHED = pattern(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
 GO_ON = "or build without them: `--ignore-features`"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
 from kamal_dev.model import Build, Image
 from kamal_dev.output import Output
 from kamal_dev.output.layer_log import LayerLog
+from kamal_dev.pattern import pattern
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
@@ -23,7 +23,7 @@ from kamal_dev.project import Project
 from kamal_dev.shell import Shell
 
 EVERY = 0.5  # seconds between two progress events
-_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+_DIGEST = pattern(r"digest: (sha256:[0-9a-f]{64})")
 
 
 class PushProgress:

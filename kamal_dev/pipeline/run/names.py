@@ -11,12 +11,13 @@ from kamal_dev.config.loading import STACK_NAME
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host, stack_name
+from kamal_dev.pattern import pattern
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
-NUMBERS = re.compile("[0-9]+")
+NUMBERS = pattern("[0-9]+")
 RULE = "lower-case letters and digits, joined by `-` or `_`"
-SHORT_NAME = re.compile(r"[a-z0-9]+([_-]+[a-z0-9]+)*")
+SHORT_NAME = pattern(r"[a-z0-9]+([_-]+[a-z0-9]+)*")
 
 
 def choose(project: Project, count: int | None, only: tuple[str, ...], known: Iterable[str] = ()) -> tuple[str, ...]:
