@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -152,7 +152,7 @@ class Watched:
 
     def is_asked(self) -> bool:
         """Whether a check waits for the engine."""
-        words = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
+        words = map(_command_line, Path("/proc").glob("[0-9]*"))
         return any(str(self.programs).encode() in line and b"\0ps\0" in line for line in words)
 
     @property
@@ -192,6 +192,12 @@ class Watched:
             (self.stack / "lock/owner.new").rename(self.stack / "lock/owner")
             yield owner
             owner.kill()
+
+
+def _command_line(process: Path) -> bytes:
+    with suppress(OSError):  # it may have ended
+        return (process / "cmdline").read_bytes()
+    return b""
 
 
 both_shells = pytest.mark.parametrize("watched", SHELLS, indirect=True, ids=lambda shell: shell[-1])
