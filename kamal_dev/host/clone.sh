@@ -28,6 +28,9 @@ safely="$safely -c advice.addEmbeddedRepo=false -c pack.windowMemory=32m -c core
 # git would map a whole pack into memory.
 safely="$safely -c core.packedGitWindowSize=8m -c core.packedGitLimit=64m -c core.deltaBaseCacheLimit=16m"
 
+# Files are written by as many processes as there are processors: one takes as long to write a gigabyte as its transfer took.
+safely="$safely -c checkout.workers=0 -c checkout.thresholdForParallelism=4"
+
 # refs ARG...: git on the clone's references and objects.
 # shellcheck disable=SC2086 # the flags are words
 refs() { alone "GIT_DIR=$p_git" git $safely "$@"; }
