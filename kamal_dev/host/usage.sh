@@ -7,7 +7,7 @@
 #   ~/.kamal-dev/<stack>/volumes      `<bytes> <name>` a line, as measured last; `-` where that was not possible
 #   ~/.kamal-dev/<stack>/.measuring   there while they are measured
 
-cgroups=/sys/fs/cgroup sampled_ms=200 measured_within=20 sampled_at=0 samples='' mounted=''
+cgroups=/sys/fs/cgroup sampled_ms=100 measured_within=20 sampled_at=0 samples='' mounted=''
 
 # --- processor and memory
 
