@@ -13,6 +13,8 @@ engine_logs() {
 engine_read_log() {
   log_of=$1
   shift
+  log_elsewhere=$(task_elsewhere "$log_of")
+  [ -z "$log_elsewhere" ] || { task_read_log "$log_elsewhere" "$@"; return; }
   engine_within 31536000 logs --timestamps "$@" -- "$log_of"
 }
 

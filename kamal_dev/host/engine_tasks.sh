@@ -211,3 +211,48 @@ task_logs() {
   task_id=$(awk -F'|' -v id="$1" '$1 == id { print $13 }' "$here/tasks")
   [ -z "$task_id" ] || engine_within 20 service logs --raw --tail 20 "$task_id" 2>&1
 }
+
+# task_log_sources: print what engine_log_sources prints, and the state, for tasks that have a container on another node. The nodes
+# pass on to this one what they write. Their ids are kept in a file for task_elsewhere.
+task_log_sources() {
+  stack_tasks || return
+  printf '%s\n' "$tasks" | awk -F'|' '$12 != "here" && $13 != "" && $1 != $13 { print $1, $13 }' >"$here/.elsewhere" &&
+    mv "$here/.elsewhere" "$here/elsewhere.$stack" || return
+  printf '%s\n' "$tasks" | awk -F'|' -v stack="$stack" '$12 != "here" && $13 != "" && $1 != $13 {
+    number = $10; sub(/.*[.]/, "", number); print $1, stack, $2, (number ~ /^[0-9]+$/ ? number : 1), "False", $10, $3 }'
+}
+
+# task_elsewhere ID: print the task of a container on another node.
+task_elsewhere() { cat "$here"/elsewhere.* 2>/dev/null | awk -v id="$1" '$1 == id { print $2; exit }'; }
+
+# is_task_up TASK
+is_task_up() { engine inspect --type task --format '{{.Status.State}}' "$1" 2>/dev/null | grep -qE '^(starting|running)$'; }
+
+# task_read_log TASK FLAG...: print its whole log, as engine_read_log does. Swarm has no `--until`: later lines are left out here.
+task_read_log() {
+  task_id=$1 task_until=
+  shift
+  for flag; do
+    shift
+    if [ "$flag" = --until ]; then task_until=next
+    elif [ "$task_until" = next ]; then task_until=$(date -u -d "$(as_date "$flag")" +%Y-%m-%dT%H:%M:%S) || return
+    else set -- "$@" "$flag"
+    fi
+  done
+  engine_within 31536000 service logs --raw --timestamps "$@" "$task_id" |
+    if [ -n "$task_until" ]; then awk -v end="$task_until" 'substr($0, 1, 19) < end'; else cat; fi
+}
+
+# as_date TIME: turn a time as the engine takes it (10m, 1h30m, a date, seconds since 1970) into one that `date` takes.
+as_date() {
+  case $1 in
+    *[hms]) echo "$1" | awk -v now="$(date +%s)" '{
+      while (match($0, /^[0-9.]+[hms]/)) {
+        unit = substr($0, RLENGTH, 1); now -= substr($0, 1, RLENGTH - 1) * (unit == "h" ? 3600 : unit == "m" ? 60 : 1)
+        $0 = substr($0, RLENGTH + 1)
+      }
+      printf "@%d\n", now }' ;;
+    *[!0-9.]*) echo "$1" ;;
+    *) echo "@$1" ;;
+  esac
+}

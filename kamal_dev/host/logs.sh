@@ -104,7 +104,11 @@ follow_container() {
   done
 }
 
-is_container_up() { engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'; }
+is_container_up() {
+  up_elsewhere=$(task_elsewhere "$1")
+  if [ -n "$up_elsewhere" ]; then is_task_up "$up_elsewhere"; else is_container_here_up "$1"; fi
+}
+is_container_here_up() { engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'; }
 
 # start_reading ID STACK SERVICE NUMBER ONEOFF NAME: follow a requested container, unless it is already followed.
 start_reading() {
@@ -124,6 +128,24 @@ note_resumed() {
   done <"$here/meta/resume"
 }
 
+# sources_elsewhere: print the containers that stacks of a swarm have on other nodes.
+sources_elsewhere() {
+  for name in $stacks; do
+    use_stack "$name"
+    ! of_swarm || task_log_sources
+  done
+}
+
+# follow_tasks: read what Swarm starts on other nodes, whose engines this one has no events of.
+follow_tasks() {
+  while sleep 2; do
+    sources_elsewhere | while read -r container; do
+      # shellcheck disable=SC2086 # words of a line
+      case $container in *' running') start_reading $container ;; esac
+    done
+  done
+}
+
 read_all() {
   printf '%s=%s\n' 000000000000 "$began"
   while read -r container; do
@@ -136,6 +158,7 @@ END
   [ "$mode" = follow ] || { wait && return; }
   # Containers started later have no earlier lines.
   since='' tail=all
+  follow_tasks &
   # shellcheck disable=SC2086 # words of a line
   engine_starts "$began_at" | while read -r container; do start_reading $container; done
 }
@@ -151,6 +174,7 @@ choose_awk
 mkdir "$here/reading" "$here/known"
 began=$(precise_time) began_at=$(date +%s)
 sources=$(engine_log_sources) || give_up logs 'the engine does not say which containers there are' unknown
+sources=$(printf '%s\n' "$sources" && sources_elsewhere)
 all_ids=$(printf '%s\n' "$sources" | cut -d' ' -f1)
 note_resumed
 # Several processes write at the same time; only writes to a pipe do not mix.

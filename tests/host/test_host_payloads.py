@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -192,3 +194,19 @@ def test_a_payload_that_cannot_be_unpacked_is_a_result(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert b'"ok":false,"phase":"upload"' in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+OVERRIDDEN = {"save_result"}  # what changes only services stores no result in a release
+
+
+def test_no_function_of_a_script_replaces_one_that_it_sources(scripts: Mapping[str, str]) -> None:
+    def sourced(name: str, seen: dict[str, None]) -> dict[str, None]:
+        seen[name] = None
+        for other in re.findall(r'^\s*\. "\$here/([a-z_]+\.sh)"', scripts[name], re.MULTILINE):
+            if other not in seen:
+                sourced(other, seen)
+        return seen
+
+    for name in scripts:
+        functions = [word for file in sourced(name, {}) for word in set(re.findall(r"^(\w+)\(\)", scripts[file], re.M))]
+        assert {word for word, times in Counter(functions).items() if times > 1} <= OVERRIDDEN, name

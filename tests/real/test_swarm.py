@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests import hosts as images
-from tests.real.lab import COMPOSE, PREFIX, Ended, Host, Lab, Repository, docker, run, wait_for
+from tests.real.lab import COMPOSE, DEV, PREFIX, Ended, Host, Lab, Repository, docker, run, wait_for
 
 LABEL = "kamal-dev.stack."
 MENTIONING = COMPOSE + "    environment: [DEV_PEERS, NODE_ADDRESS]\n"
@@ -207,6 +210,7 @@ def test_stacks_of_a_killed_node_are_known_and_new_ones_go_elsewhere(swarm: Swar
 # --- stacks that Swarm runs
 
 SLEEPER = "sleeper:1"
+COUNT_UP = "trap 'exit 0' TERM; n=0; while :; do n=$$((n + 1)); echo line $$n; /bin/sleep 1; done"
 SPREAD = f"""\
 services:
   app:
@@ -215,7 +219,7 @@ services:
     volumes: ["..:/work"]
   web:
     image: {SLEEPER}
-    command: [/bin/sleep, infinity]
+    command: [/bin/sh, -c, "{COUNT_UP}"]
     deploy: {{placement: {{constraints: ["node.labels.web == yes"]}}}}
 """
 
@@ -247,7 +251,8 @@ class SpreadStack:
 
 @pytest.fixture(scope="module")
 def spread(swarm: Swarm, lab: Lab) -> SpreadStack:
-    sleep = "tar -chf - /bin/sleep $(ldd /bin/sleep | grep -o '/[^ ]*') | docker import - "
+    libraries = "ldd /bin/sh /bin/sleep | grep -o '/[^ ]*' | grep -v : | sort -u"
+    sleep = f"tar -chf - /bin/sh /bin/sleep $({libraries}) | docker import - "
     for node in swarm.nodes.values():
         node.run(f"{sleep}{SLEEPER}")
     swarm.update(swarm.worker, "--label-add web=yes")
@@ -269,6 +274,54 @@ def test_services_of_one_stack_run_on_two_nodes(spread: SpreadStack) -> None:
     assert spread.states == {"app": "up", "web": "up"}
     assert {item["state"] for item in repository.deploy().stacks.values()} == {"unchanged"}
     assert spread.message() == "spread\n"
+
+
+def test_the_logs_of_another_node_are_read(spread: SpreadStack) -> None:
+    repository = spread.repository
+    repository.deploy()
+    wait_for("lines", lambda: "line 3" in repository.dev("logs", spread.stack, "web").stdout, 30)
+    assert repository.dev("logs", spread.stack, "web", "-n", "2").stdout.count("line") == 2
+    first = json.loads(repository.dev("logs", spread.stack, "web", "--json").stdout.splitlines()[0])
+    assert (first["service"], first["text"]) == ("web", "line 1")
+    assert "line 1" not in repository.dev("logs", spread.stack, "web", "--since", "1s").stdout.split("\n")
+    assert repository.dev("logs", spread.stack, "web", "--until", "1h").stdout == ""
+    log = repository.temporary.parent / "followed.log"
+    argv = (DEV, "logs", "--follow", spread.stack, "web", "--since", "1s")
+    with (
+        log.open("w") as out,
+        subprocess.Popen(argv, cwd=repository.root, env=repository.variables(), stdout=out) as following,
+    ):
+        wait_for("a line", lambda: "line" in log.read_text(), 30)
+        assert " line 1\n" not in log.read_text()
+        spread.swarm.manager.run(f"docker service update --quiet --force {spread.stack}_web", timeout=120)
+        wait_for("the lines of the new one", lambda: " line 2\n" in log.read_text(), 60)
+        following.send_signal(signal.SIGINT)
+        assert following.wait(20) == 130
+    assert log.read_text().count(" line 1\n") == 1
+
+
+LISTENER = """\
+my $server = IO::Socket::INET->new(LocalPort => 3000, Listen => 5) or die;
+while (my $client = $server->accept) { print $client "hello\\n"; close $client }
+"""
+
+
+def test_a_shell_and_ports_of_the_node_of_the_stack_are_reached(spread: SpreadStack, lab: Lab) -> None:
+    repository, port = spread.repository, lab.free_port()
+    assert repository.dev("ssh", spread.stack, "--", "cat", "/message").stdout == "spread\n"
+    repository.dev("exec", "-d", spread.stack, "--", "perl", "-MIO::Socket::INET", "-e", LISTENER)
+    with repository.start("forward", spread.stack, "--port", f"{port}:3000") as process:
+        assert process.stderr
+        said = ""
+        while "Open until Ctrl-C" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            assert connection.makefile().read() == "hello\n"
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        assert process.wait(20) == 130
 
 
 def test_a_stack_of_swarm_is_rolled_back(spread: SpreadStack) -> None:
