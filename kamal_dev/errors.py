@@ -38,6 +38,7 @@ The number is the exit code. A message says where and what, the hint what to do 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -229,3 +230,8 @@ class Interrupted(DevError):
     """End a run that the user or the system stopped."""
 
     exit_code = 130
+
+
+def hint_for(error: OSError, otherwise: str) -> str:
+    """Return what to do about a file on this machine that cannot be written."""
+    return "free disk space on this machine" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise

@@ -48,7 +48,9 @@ def forget(store: Path) -> LastSnapshot | None:
 def keep(store: Path, commit: str, differing: Iterable[tuple[str, str, str]]) -> None:
     """Record what the store contains: the commit, and how the files differ from it."""
     about = {"rules": _rules(store), "commit": commit, "committed": {path: old for path, old, _ in differing}}
-    (store / NAME).write_text(json.dumps(about), encoding="utf-8")
+    # Without the record, or with half of it, the next snapshot looks at all files.
+    with suppress(OSError):
+        (store / NAME).write_text(json.dumps(about), encoding="utf-8")
 
 
 def changes(

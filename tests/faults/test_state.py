@@ -90,8 +90,7 @@ def _fill(path: Path) -> None:
     Fault(
         28,
         "The disk with .kamal/local is full",
-        sees="git cannot read …Out of diskspace …state.json: could not be written (No space left on device); "
-        "continuing without it",
+        sees="state.json: could not be written (No space left on device); continuing without it",
         do="free disk space on this machine",
         how=True,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import tarfile
@@ -58,6 +59,15 @@ def test_a_pack_that_cannot_be_written_is_an_error_and_is_tried_again(
         with pytest.raises(DevError, match=r"could not pack the source: .*unexpected end of data"):
             packed._pack()
     assert packed._pack().exists()
+    run.close()
+
+
+def test_a_pack_that_a_full_disk_has_no_room_for_needs_space_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "source.tar.gz")
+    monkeypatch.setattr(workspace, "files", lambda *_: _raise(full))
+    with pytest.raises(DevError, match=r"could not pack the source: source.tar.gz: No space left") as caught:
+        Workspace(run.project, run.tools, run.connections)._pack()
+    assert caught.value.hint == "free disk space on this machine"
     run.close()
 
 

@@ -14,7 +14,7 @@ from kamal_dev.commands import git
 from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import part
-from kamal_dev.errors import DevError
+from kamal_dev.errors import DevError, hint_for
 from kamal_dev.model import File
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, snapshot, temporary
@@ -185,7 +185,8 @@ class Clone:
 
 
 def _unpackable(error: OSError) -> DevError:
-    return DevError(f"git could not pack the source: {error}", hint="`git fsck` shows the problem")
+    reason = error.strerror or error
+    return DevError(f"git could not pack the source: {reason}", hint=hint_for(error, "`git fsck` shows the problem"))
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:

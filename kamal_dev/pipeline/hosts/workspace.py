@@ -13,7 +13,7 @@ from pathlib import Path
 from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.facts import Facts, Record
-from kamal_dev.errors import DevError, HostError
+from kamal_dev.errors import DevError, HostError, hint_for
 from kamal_dev.model import File, Host, Result, Step
 from kamal_dev.pipeline.hosts.clone import Clone, Known
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
@@ -178,7 +178,7 @@ class Workspace:
                 except OSError as error:
                     raise DevError(
                         f"could not pack the source: {error.filename or path}: {error.strerror or error}",
-                        hint="deploy again when no program is changing the files",
+                        hint=hint_for(error, "deploy again when no program is changing the files"),
                     ) from error
                 self._packed = path
             return self._packed
