@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
@@ -192,6 +192,14 @@ class Ended:
         return f"$ {' '.join(self.argv)}\nexit code {self.code}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
 
 
+class Listening(subprocess.Popen[str]):
+    """A process that ends with its block at the latest: a test that fails there must not wait for it."""
+
+    def __exit__(self, *given: Any) -> None:
+        self.kill()
+        super().__exit__(*given)
+
+
 @dataclass(frozen=True)
 class Repository:
     """A git repository with a devcontainer, in which `dev` is run as a user runs it."""
@@ -231,14 +239,14 @@ class Repository:
         assert server
         return f"{server[1]}/{self.service}-dev:{version or self.sha}"
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stdout: IO[str] | int = subprocess.DEVNULL) -> Listening:
         """Start `dev` and return the process; its stderr is to be read line by line."""
-        return subprocess.Popen(
+        return Listening(
             (sys.executable, "-c", LISTENING, DEV, *words),
             cwd=self.root,
             env=self.variables(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )

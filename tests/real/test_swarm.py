@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests import hosts as images
-from tests.real.lab import COMPOSE, DEV, PREFIX, Ended, Host, Lab, Repository, docker, run, wait_for
+from tests.real.lab import COMPOSE, PREFIX, Ended, Host, Lab, Repository, docker, run, wait_for
 
 LABEL = "kamal-dev.stack."
 MENTIONING = COMPOSE + "    environment: [DEV_PEERS, NODE_ADDRESS]\n"
@@ -286,11 +285,8 @@ def test_the_logs_of_another_node_are_read(spread: SpreadStack) -> None:
     assert "line 1" not in repository.dev("logs", spread.stack, "web", "--since", "1s").stdout.split("\n")
     assert repository.dev("logs", spread.stack, "web", "--until", "1h").stdout == ""
     log = repository.temporary.parent / "followed.log"
-    argv = (DEV, "logs", "--follow", spread.stack, "web", "--since", "1s")
-    with (
-        log.open("w") as out,
-        subprocess.Popen(argv, cwd=repository.root, env=repository.variables(), stdout=out) as following,
-    ):
+    words = ("logs", "--follow", spread.stack, "web", "--since", "1s")
+    with log.open("w") as out, repository.start(*words, stdout=out) as following:
         wait_for("a line", lambda: "line" in log.read_text(), 30)
         assert " line 1\n" not in log.read_text()
         spread.swarm.manager.run(f"docker service update --quiet --force {spread.stack}_web", timeout=120)
