@@ -185,7 +185,7 @@ class Clone:
 
 
 def _unpackable(error: OSError) -> DevError:
-    reason = error.strerror or error
+    reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
     return DevError(f"git could not pack the source: {reason}", hint=hint_for(error, "`git fsck` shows the problem"))
 
 
