@@ -158,8 +158,8 @@ def untracked(root: Path, path: Path) -> Step:
     return git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", f":(literal){path}")
 
 
-def committed(root: Path, tree: str = "HEAD", environment: Environment = ()) -> Step:
-    """List the paths of a commit or tree; paths end with NUL."""
+def committed(root: Path, tree: str, environment: Environment) -> Step:
+    """List the paths of a tree; paths end with NUL."""
     return git(root, "ls-tree", "-r", "-z", "--name-only", tree, environment=environment)
 
 

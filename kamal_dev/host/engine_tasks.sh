@@ -247,9 +247,10 @@ task_read_log() {
 as_date() {
   case $1 in
     *[hms]) echo "$1" | awk -v now="$(date +%s)" '{
-      while (match($0, /^[0-9.]+[hms]/)) {
-        unit = substr($0, RLENGTH, 1); now -= substr($0, 1, RLENGTH - 1) * (unit == "h" ? 3600 : unit == "m" ? 60 : 1)
-        $0 = substr($0, RLENGTH + 1)
+      while (match($0, /^[0-9.]+/)) {
+        count = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1)
+        match($0, /^[hms]+/); unit = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1)
+        now -= count * (unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" ? 1 : 0.001)
       }
       printf "@%d\n", now }' ;;
     *[!0-9.]*) echo "$1" ;;

@@ -106,9 +106,10 @@ follow_container() {
 
 is_container_up() {
   up_elsewhere=$(task_elsewhere "$1")
-  if [ -n "$up_elsewhere" ]; then is_task_up "$up_elsewhere"; else is_container_here_up "$1"; fi
+  if [ -n "$up_elsewhere" ]; then is_task_up "$up_elsewhere"
+  else engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'
+  fi
 }
-is_container_here_up() { engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'; }
 
 # start_reading ID STACK SERVICE NUMBER ONEOFF NAME: follow a requested container, unless it is already followed.
 start_reading() {

@@ -36,12 +36,12 @@ class LastSnapshot:
 def forget(store: Path) -> LastSnapshot | None:
     """Return the last snapshot and delete the record of it: the store is about to change. None if it has none."""
     path = store / NAME
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        about = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        path.unlink()
+    text = path.read_bytes() if path.exists() else b""
+    path.unlink(missing_ok=True)
+    with suppress(ValueError, KeyError, TypeError):
+        about = json.loads(text)
         if about["rules"] == _rules(store):
             return LastSnapshot(about["commit"], about["committed"])
-    path.unlink(missing_ok=True)
     return None
 
 

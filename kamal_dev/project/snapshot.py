@@ -110,7 +110,7 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
     try:
         with _locked(stores, say):
             top = open_repository(source.repository, shell, index=source.index)
-            outermost = _Place(top, stores / "top", "", Path(".git"), withheld, source.contents.keys(), source)
+            outermost = _PartContext(top, stores / "top", "", Path(".git"), withheld, source.contents.keys(), source)
             parts = tuple(_parts(outermost, shell))
     except OSError as error:
         raise DevError(
@@ -146,7 +146,7 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _PartContext:
     """Hold where a part is read: its repository, its store, and what `Part` says of `path` and `folder`.
 
     `changed` are its paths that differ from the commit; `source` is given for the outermost part.
@@ -165,45 +165,45 @@ class _Place:
         """The store's view of the repository."""
         return store.aside(self.repository, self.store)
 
-    def below(self, name: str, shell: Local) -> _Place:
-        """Return the place of a submodule."""
+    def below(self, name: str, shell: Local) -> _PartContext:
+        """Return the context of a submodule."""
         repository = open_repository(self.repository.work / name, shell)
         path = f"{self.path}/{name}" if self.path else name
         label = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12]
         folder = _folder(repository.git_dir, self.repository.git_dir, self.folder, name)
         changed = {one.removeprefix(f"{name}/") for one in self.changed if one.startswith(f"{name}/")}
-        return _Place(repository, self.store.with_name(label), path, folder, self.withheld.inside, changed)
+        return _PartContext(repository, self.store.with_name(label), path, folder, self.withheld.inside, changed)
 
 
-def _parts(place: _Place, shell: Local) -> Iterator[Part]:
+def _parts(context: _PartContext, shell: Local) -> Iterator[Part]:
     """Yield a part and the parts inside it."""
-    root = place.repository.work
+    root = context.repository.work
     settings = _settings(shell, root)
-    store.prepare(place.store, place.repository, settings, place.withheld)
-    staged = _staged(place, shell, settings)
-    part = _part(place, shell, settings, staged)
+    store.prepare(context.store, context.repository, settings, context.withheld)
+    staged = _staged(context, shell, settings)
+    part = _part(context, shell, settings, staged)
     if staged.is_alike and part.head:
-        last_snapshot.keep(place.store, part.head, part.differing)
+        last_snapshot.keep(context.store, part.head, part.differing)
     yield part
     for name in staged.inner:
-        yield from _parts(place.below(name, shell), shell)
-    store.tidy(shell, root, place.store)
+        yield from _parts(context.below(name, shell), shell)
+    store.tidy(shell, root, context.store)
 
 
-def _part(place: _Place, shell: Local, settings: Mapping[str, str], staged: _Staged) -> Part:
-    repository, view, root = place.repository, place.view, place.repository.work
+def _part(context: _PartContext, shell: Local, settings: Mapping[str, str], staged: _Staged) -> Part:
+    repository, view, root = context.repository, context.view, context.repository.work
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
     tree_id = _indexed(shell, repository, view, head)
-    is_compared = place.source is not None and head
+    is_compared = context.source is not None and head
     between = listed(shell, git.between(root, head, tree, view.environment), root) if is_compared else ()
     chosen = origin.of(settings, branch)
     return Part(
         root,
         view,
-        place.path,
-        place.folder.as_posix(),
+        context.path,
+        context.folder.as_posix(),
         head,
         branch,
         tree_id,
@@ -211,8 +211,8 @@ def _part(place: _Place, shell: Local, settings: Mapping[str, str], staged: _Sta
         _names(shell, root, head, branch, settings, chosen),
         repository.shallow.read_text(encoding="utf-8") if repository.shallow.exists() else "",
         origin.config(settings, branch, chosen),
-        _skipped(place, shell, staged.unusual, tree_id),
-        place.withheld.rules,
+        _skipped(context, shell, staged.unusual, tree_id),
+        context.withheld.rules,
         tuple(sources.differences_in(iter(between))),
     )
 
@@ -229,31 +229,31 @@ class _Staged:
     is_alike: bool = True
 
 
-def _staged(place: _Place, shell: Local, settings: Mapping[str, str]) -> _Staged:
+def _staged(context: _PartContext, shell: Local, settings: Mapping[str, str]) -> _Staged:
     """Stage the files of a part in its store, only those that differ from the last snapshot if that is possible."""
-    repository, source, last = place.repository, place.source, last_snapshot.forget(place.store)
+    repository, source, last = context.repository, context.source, last_snapshot.forget(context.store)
     is_plain = source is not None and source.is_plain and source.mark == sources.mark(repository)
     if source and last and is_plain:
         # The commit of the last snapshot, or objects of the store, may have been deleted.
         with suppress(GitFailed):
-            changes = last_snapshot.changes(shell, repository, last, source, place.withheld)
+            changes = last_snapshot.changes(shell, repository, last, source, context.withheld)
             if not store.converts(repository, settings, map(os.fsencode, changes)):
-                last_snapshot.restage(shell, repository, place.view, changes, source)
+                last_snapshot.restage(shell, repository, context.view, changes, source)
                 return _Staged()
     index = read_index(shell, repository)
-    store.begin(place.store, repository, index, settings)
-    inner = store.stage(shell, repository, place.view, index, place.changed, place.withheld)
+    store.begin(context.store, repository, index, settings)
+    inner = store.stage(shell, repository, context.view, index, context.changed, context.withheld)
     is_alike = is_plain and not store.converts(repository, settings, index.paths)
     return _Staged(inner, index.unusual, is_alike)
 
 
-def _skipped(place: _Place, shell: Local, index: Sequence[IndexEntry], tree_id: str) -> tuple[str, ...]:
+def _skipped(context: _PartContext, shell: Local, index: Sequence[IndexEntry], tree_id: str) -> tuple[str, ...]:
     """List the staged paths that git was told not to compare, as in a sparse checkout, or that are never sent."""
-    repository, root = place.repository, place.repository.work
+    repository, root = context.repository, context.repository.work
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}
-    names |= set(listed(shell, git.paths_of(root, repository.staged, place.withheld.patterns), root))
+    names |= set(listed(shell, git.paths_of(root, repository.staged, context.withheld.patterns), root))
     # Only the store has the tree of files that are staged and not yet committed.
-    held = git.committed(root, tree_id, place.view.environment)
+    held = git.committed(root, tree_id, context.view.environment)
     return tuple(sorted(names.intersection(listed(shell, held, root)))) if names else ()
 
 

@@ -195,6 +195,16 @@ class Ended:
 class Listening(subprocess.Popen[str]):
     """A process that ends with its block at the latest: a test that fails there must not wait for it."""
 
+    def read_until(self, words: str) -> str:
+        """Return what it prints on stderr up to the line that contains these words."""
+        assert self.stderr
+        said = ""
+        while words not in said:
+            line = self.stderr.readline()
+            assert line, said
+            said += line
+        return said
+
     def __exit__(self, *given: Any) -> None:
         self.kill()
         super().__exit__(*given)

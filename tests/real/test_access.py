@@ -332,12 +332,7 @@ def test_a_server_on_the_loopback_of_the_container_is_reached_and_one_of_another
 
 def test_a_person_sees_where_each_port_is(workspace: Workspace) -> None:
     with workspace.repository.start("forward", workspace.stack) as process:
-        assert process.stderr
-        said = ""
-        while "Open until Ctrl-C" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
+        process.read_until("Open until Ctrl-C")
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(20) == 130

@@ -307,12 +307,7 @@ def test_a_shell_and_ports_of_the_node_of_the_stack_are_reached(spread: SpreadSt
     assert repository.dev("ssh", spread.stack, "--", "cat", "/message").stdout == "spread\n"
     repository.dev("exec", "-d", spread.stack, "--", "perl", "-MIO::Socket::INET", "-e", LISTENER)
     with repository.start("forward", spread.stack, "--port", f"{port}:3000") as process:
-        assert process.stderr
-        said = ""
-        while "Open until Ctrl-C" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
+        process.read_until("Open until Ctrl-C")
         with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
             assert connection.makefile().read() == "hello\n"
         process.send_signal(signal.SIGINT)
